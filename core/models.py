@@ -1,0 +1,209 @@
+"""The models that are installed: folders below `models/`, checked and run with LiteRT."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DuetError
+from core.labels import EMOTIONS
+
+MODELS_FOLDER = Path(__file__).resolve().parent.parent / "models"
+
+Task = Literal["face", "voice"]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What `model.json` says of one model."""
+
+    name: str
+    task: Task
+    title: str
+    architecture: str
+    parameters: int
+    default: bool
+    temperature: float
+    """Logits are divided by it before softmax, so that probabilities are calibrated."""
+    sha256: str
+    bytes: int
+    folder: Path
+    card: dict[str, Any]
+    """All of `model.json`."""
+
+    @cached_property
+    def evaluation(self) -> dict[str, Any]:
+        """`evaluation.json`, or an empty dict when the model comes without one."""
+        try:
+            return json.loads((self.folder / "evaluation.json").read_text())
+        except (OSError, ValueError):
+            return {}
+
+
+@dataclass(frozen=True)
+class BrokenModel:
+    """A folder below `models/` that cannot be offered, and the sentence that says why."""
+
+    folder: Path
+    problem: str
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """Read and check `folder/model.json` (not the weights).
+
+    Raises
+    ------
+    DuetError
+        `damaged_model`, naming the file and the fault.
+    """
+    path = folder / "model.json"
+
+    def broken(why: str) -> DuetError:
+        return DuetError("damaged_model", f"{path} {why}; restore the folder or remove it.")
+
+    try:
+        card = json.loads(path.read_text())
+    except OSError:
+        raise broken("is missing") from None
+    except ValueError:
+        raise broken("is not valid JSON") from None
+    try:
+        info = ModelInfo(
+            name=str(card["name"]),
+            task=card["task"],
+            title=str(card["title"]),
+            architecture=str(card["architecture"]),
+            parameters=int(card["parameters"]),
+            default=bool(card["default"]),
+            temperature=float(card["temperature"]),
+            sha256=str(card["sha256"]),
+            bytes=int(card["bytes"]),
+            folder=folder,
+            card=card,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise broken(f"lacks or misstates {error}") from None
+    if info.task not in ("face", "voice"):
+        raise broken(f"names an unknown task {info.task!r}")
+    if tuple(card.get("labels", ())) != EMOTIONS:
+        raise broken("does not list Duet's seven labels in their order")
+    if not info.temperature > 0:
+        raise broken("needs a positive temperature")
+    if info.name != folder.name:
+        raise broken(f"names the model {info.name!r}, unlike its folder")
+    if not (folder / "model.tflite").is_file():
+        raise DuetError(
+            "damaged_model",
+            f"{folder / 'model.tflite'} is missing; restore the folder or remove it.",
+        )
+    return info
+
+
+def installed(folder: Path | None = None) -> tuple[list[ModelInfo], list[BrokenModel]]:
+    """Usable and broken model folders, defaults first, then by name."""
+    models, broken = [], []
+    root = folder or MODELS_FOLDER
+    for candidate in sorted(root.iterdir()) if root.is_dir() else []:
+        if not candidate.is_dir() or candidate.name.startswith((".", "_")):
+            continue
+        try:
+            models.append(read_info(candidate))
+        except DuetError as error:
+            broken.append(BrokenModel(candidate, error.message))
+    models.sort(key=lambda m: (not m.default, m.name))
+    return models, broken
+
+
+def find(task: Task, name: str | None = None, folder: Path | None = None) -> ModelInfo:
+    """The model called `name`, or the default one for `task`.
+
+    Raises
+    ------
+    DuetError
+        `unknown_model` when there is none.
+    """
+    models, _ = installed(folder)
+    candidates = [m for m in models if m.task == task]
+    if name is None and candidates:
+        return candidates[0]
+    for model in candidates:
+        if model.name == name:
+            return model
+    known = ", ".join(m.name for m in candidates) or "none is installed"
+    wanted = f"called {name!r} " if name else ""
+    raise DuetError("unknown_model", f"There is no {task} model {wanted}here (known: {known}).")
+
+
+class Model:
+    """A loaded LiteRT model. Safe to call from several threads: one call runs at a time."""
+
+    def __init__(self, info: ModelInfo, threads: int = 2) -> None:
+        """Check the file's hash and load it.
+
+        Raises
+        ------
+        DuetError
+            `damaged_model` when the file is missing, altered or not a LiteRT model.
+        """
+        self.info = info
+        path = info.folder / "model.tflite"
+        try:
+            content = path.read_bytes()
+        except OSError:
+            raise DuetError("damaged_model", f"{path} cannot be read.") from None
+        if hashlib.sha256(content).hexdigest() != info.sha256:
+            raise DuetError(
+                "damaged_model",
+                f"{path} is not the file that {info.name}/model.json describes (its SHA-256 "
+                "differs); restore both from the same source.",
+            )
+        try:
+            self._interpreter = _interpreter_class()(model_content=content, num_threads=threads)
+            self._runner = self._interpreter.get_signature_runner()
+        except (ValueError, RuntimeError):
+            raise DuetError("damaged_model", f"{path} is not a LiteRT model.") from None
+        (self._input,) = self._runner.get_input_details()
+        self._lock = threading.Lock()
+
+    def __call__(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Run the network: `batch` (n, ...) float32 -> its outputs by name, copied."""
+        with self._lock:
+            outputs = self._runner(**{self._input: np.ascontiguousarray(batch, np.float32)})
+            return {name: np.array(value) for name, value in outputs.items()}
+
+
+def _interpreter_class() -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:  # a platform without that wheel
+        from tensorflow.lite import Interpreter
+    return Interpreter
+
+
+_loaded: dict[tuple[Path, str], Model] = {}
+_loading = threading.Lock()
+
+
+def load(info: ModelInfo) -> Model:
+    """The loaded model of `info`; loaded once per process."""
+    key = (info.folder, info.sha256)
+    with _loading:
+        if key not in _loaded:
+            _loaded[key] = Model(info)
+        return _loaded[key]
+
+
+def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Softmax of logits / temperature over the last axis, in float64."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    scaled -= scaled.max(axis=-1, keepdims=True)
+    exponentials = np.exp(scaled)
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)

@@ -1,0 +1,82 @@
+"""The networks, one builder function each, and their registry by name.
+
+Backend-neutral Keras 3: the same builders run on TensorFlow, JAX and PyTorch.
+
+Both networks end the same way. A 1x1 convolution turns the last features into seven
+evidence maps and the logits are a weighted mean of those maps, so each map says, exactly and
+without any gradient, what each place (of the face) or moment (of the speech) added to each logit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+from keras import layers
+
+from core.labels import EMOTIONS
+
+CLASSES = len(EMOTIONS)
+
+
+def _convolution(x, filters: int, kernel: int = 3, strides=1, name: str = ""):
+    x = layers.Conv2D(
+        filters,
+        kernel,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv",
+    )(x)
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(x)
+
+
+def _squeeze_excite(x, ratio: int, name: str):
+    """Channel attention (Hu et al. 2018, "Squeeze-and-Excitation Networks")."""
+    channels = x.shape[-1]
+    scale = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)
+    scale = layers.Conv2D(channels // ratio, 1, activation="relu", name=f"{name}_reduce")(scale)
+    scale = layers.Conv2D(channels, 1, activation="sigmoid", name=f"{name}_excite")(scale)
+    return layers.Multiply(name=f"{name}_scale")([x, scale])
+
+
+def _residual_block(x, filters: int, strides=1, dropout: float = 0.0, name: str = ""):
+    """Basic residual block (He et al. 2016) with squeeze-and-excitation on its last features."""
+    y = _convolution(x, filters, strides=strides, name=f"{name}_1")
+    y = layers.ReLU(name=f"{name}_1_relu")(y)
+    if dropout:
+        y = layers.SpatialDropout2D(dropout, name=f"{name}_drop")(y)
+    y = _convolution(y, filters, name=f"{name}_2")
+    y = _squeeze_excite(y, ratio=8, name=f"{name}_se")
+    if strides != 1 or x.shape[-1] != filters:
+        x = _convolution(x, filters, kernel=1, strides=strides, name=f"{name}_skip")
+    y = layers.Add(name=f"{name}_add")([x, y])
+    return layers.ReLU(name=f"{name}_relu")(y)
+
+
+def face_cnn(
+    widths: tuple[int, ...] = (48, 96, 192),
+    blocks: tuple[int, ...] = (2, 2, 2),
+    dropout: float = 0.2,
+) -> keras.Model:
+    """Small residual network for framed grey faces.
+
+    Input: float32 (n, height, width, 1), any size of about 32 to 64 px, standardised by
+    `core.face.tensor.face_tensor`. Outputs, by name: `logits` (n, 7) and `evidence`
+    (n, height / 8, width / 8, 7), whose mean over places is `logits`.
+    """
+    inputs = keras.Input((None, None, 1), name="face")
+    x = layers.ReLU(name="stem_1_relu")(_convolution(inputs, widths[0] // 2, name="stem_1"))
+    x = layers.ReLU(name="stem_2_relu")(_convolution(x, widths[0], strides=2, name="stem_2"))
+    for stage, (width, depth) in enumerate(zip(widths, blocks, strict=True)):
+        for block in range(depth):
+            strides = 2 if stage and not block else 1
+            x = _residual_block(x, width, strides, name=f"stage{stage + 1}_{block + 1}")
+    x = layers.SpatialDropout2D(dropout, name="drop")(x)
+    evidence = layers.Conv2D(CLASSES, 1, name="evidence", dtype="float32")(x)
+    logits = layers.GlobalAveragePooling2D(name="logits", dtype="float32")(evidence)
+    return keras.Model(inputs, {"logits": logits, "evidence": evidence}, name="face-cnn")
+
+
+ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"face-cnn": face_cnn}
