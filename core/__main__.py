@@ -1,0 +1,341 @@
+"""The command line: `python -m core analyze FILE...`, `pair`, `models` and `bench`.
+
+Exit status: 0 when everything was answered, 1 when something was not (the rest still is),
+2 for wrong usage. With `--json` each line of the output is one JSON object; a failure is
+`{"source": ..., "error": {"code": ..., "message": ...}}`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from core.errors import DuetError
+
+if TYPE_CHECKING:  # what needs OpenCV, FFmpeg or a model is imported when a command needs it
+    from core.models import ModelInfo
+    from core.results import HybridResult, ImageResult, Prediction, VoiceResult
+
+    AnyResult = ImageResult | VoiceResult | HybridResult
+
+STANDARD_INPUT = "-"
+BAR_WIDTH = 30
+"""Characters of the bar of a probability of 1."""
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells report it."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has read enough. What Python still holds must go nowhere, or
+        # flushing it at exit would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m core", description="Tell how people seem to feel, from face and voice."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], words: str
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=words, description=words)
+        added.set_defaults(run=run, parser=added)
+        added.add_argument("--json", action="store_true", help="print one JSON object a line")
+        return added
+
+    analyze = command("analyze", _analyze, "Analyse pictures and recordings.")
+    analyze.add_argument(
+        "files", nargs="+", metavar="FILE", help="a picture or a recording; - reads standard input"
+    )
+    _add_model_options(analyze)
+    analyze.add_argument(
+        "--faces",
+        choices=["detect", "cropped"],
+        default="detect",
+        help="find the faces (default), or take each picture as one cropped face",
+    )
+
+    pair = command("pair", _pair, "Analyse a face and a voice together.")
+    pair.add_argument("picture", metavar="PICTURE")
+    pair.add_argument("recording", metavar="RECORDING")
+    _add_model_options(pair)
+
+    command("models", _models, "List the installed models and how good they are.")
+
+    bench = command("bench", _bench, "Measure speed and memory on this machine.")
+    bench.add_argument("--photo", metavar="FILE", help="a photo with one face")
+    bench.add_argument("--voice", metavar="FILE", help="a recording of about three seconds")
+    bench.add_argument("--data", metavar="PATH", help="FER2013 (zip or folder), to take faces from")
+    bench.add_argument("--runs", type=_positive, default=50, help="repetitions (default 50)")
+    return parser
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    for task in ("face", "voice"):
+        parser.add_argument(
+            f"--{task}-model", metavar="NAME", help=f"the {task} model to use, not the default"
+        )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _check_model_names(options: argparse.Namespace) -> None:
+    """A name that no installed model has is wrong usage, not a fault of the files."""
+    from core.models import find
+
+    try:
+        if options.face_model:
+            find("face", options.face_model)
+        if options.voice_model:
+            find("voice", options.voice_model)
+    except DuetError as error:
+        options.parser.error(error.message)
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    _check_model_names(options)
+    answered = [_answer(options, *_source(name, options)) for name in options.files]
+    return 0 if all(answered) else 1
+
+
+def _source(name: str, options: argparse.Namespace) -> tuple[str, Callable[[], AnyResult]]:
+    """What to call one file, and the function that analyses it."""
+
+    def run() -> AnyResult:
+        from core.analysis import analyze
+        from core.limits import MAX_FILE_BYTES
+
+        given: str | bytes = name
+        if name == STANDARD_INPUT:
+            # One byte over the limit is enough to be refused as too large.
+            given = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+        return analyze(
+            given,
+            name=shown,
+            face_model=options.face_model,
+            voice_model=options.voice_model,
+            faces=options.faces,
+        )
+
+    shown = "standard input" if name == STANDARD_INPUT else name
+    return shown, run
+
+
+def _pair(options: argparse.Namespace) -> int:
+    _check_model_names(options)
+
+    def analyze() -> AnyResult:
+        from core.analysis import analyze_pair
+
+        return analyze_pair(
+            options.picture,
+            options.recording,
+            face_model=options.face_model,
+            voice_model=options.voice_model,
+        )
+
+    return 0 if _answer(options, f"{options.picture} + {options.recording}", analyze) else 1
+
+
+def _answer(options: argparse.Namespace, source: str, analyze: Callable[[], AnyResult]) -> bool:
+    """Print the result of `analyze`, or why there is none; True when there is one."""
+    try:
+        result = analyze()
+    except DuetError as error:
+        failure = error
+    except Exception as error:  # noqa: BLE001 - whatever happens, the other files get their turn
+        failure = DuetError(
+            "internal", f"Duet itself failed ({type(error).__name__}: {error}); please report it."
+        )
+    else:
+        if options.json:
+            _print_json(result.to_dict())
+        else:
+            _print_lines(summary(result))
+        return True
+    if options.json:
+        _print_json({"source": source, "error": failure.to_dict()})
+    else:
+        sys.stdout.flush()
+        print(f"{source}: {failure.message} [{failure.code}]", file=sys.stderr)
+    return False
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value, allow_nan=False), flush=True)
+
+
+def _print_lines(lines: Iterator[str]) -> None:
+    """Print, writing what the terminal's encoding lacks as `?`."""
+    encoding = sys.stdout.encoding or "ascii"
+    for line in lines:
+        print(line.encode(encoding, "replace").decode(encoding))
+    sys.stdout.flush()
+
+
+def summary(result: AnyResult) -> Iterator[str]:
+    """The lines that tell a person what was found."""
+    from core.results import HybridResult, ImageResult
+
+    if isinstance(result, HybridResult):
+        yield from _hybrid_summary(result)
+    elif isinstance(result, ImageResult):
+        yield from _image_summary(result)
+    else:
+        yield from _voice_summary(result)
+
+
+def _image_summary(result: ImageResult) -> Iterator[str]:
+    count = len(result.faces)
+    yield (
+        f"{result.source}: {result.width} x {result.height}, {count} face{'s' * (count != 1)} "
+        f"({result.detector}, {result.model}, {result.milliseconds.get('total', 0):.0f} ms)"
+    )
+    for number, face in enumerate(result.faces, 1):
+        box = face.box
+        yield (
+            f"  Face {number} at ({box.x:.0f}, {box.y:.0f}), "
+            f"{box.width:.0f} x {box.height:.0f} pixels: {_verdict(face.emotion)}"
+        )
+        yield from _bars(face.emotion)
+        yield from (f"    Note: {note.message}" for note in face.quality)
+
+
+def _voice_summary(result: VoiceResult) -> Iterator[str]:
+    yield (
+        f"{result.source}: {result.duration:.1f} s, {result.speech_seconds:.1f} s of speech "
+        f"({result.model}, {result.milliseconds.get('total', 0):.0f} ms)"
+    )
+    yield f"  Voice: {_verdict(result.emotion)}"
+    yield from _bars(result.emotion)
+    yield from (f"    Note: {note.message}" for note in result.quality)
+    if len(result.timeline) > 1:
+        yield "  Over time"
+        for point in result.timeline:
+            heard = _verdict(point.emotion) if point.emotion else "no speech"
+            yield f"    {point.start:6.1f} to {point.end:5.1f} s  {heard}"
+
+
+def _hybrid_summary(result: HybridResult) -> Iterator[str]:
+    yield result.sentence
+    yield f"  Face:     {_verdict(result.face.emotion)}"
+    yield f"  Voice:    {_verdict(result.voice.emotion)}"
+    yield (
+        f"  Together: {_verdict(result.fused)}, face {result.weights['face']:.0%} "
+        f"and voice {result.weights['voice']:.0%} ({result.method})"
+    )
+    yield from _bars(result.fused)
+
+
+def _verdict(emotion: Prediction) -> str:
+    return f"{emotion.label} {emotion.confidence:.0%}{' (unsure)' if emotion.unsure else ''}"
+
+
+def _bars(emotion: Prediction) -> Iterator[str]:
+    mark = "█" if sys.stdout.isatty() else "#"
+    for name, probability in emotion.ranked:
+        bar = mark * round(probability * BAR_WIDTH)
+        yield f"    {name:9}{probability:6.1%}  {bar}".rstrip()
+
+
+def _models(options: argparse.Namespace) -> int:
+    from core.models import installed
+
+    models, broken = installed()
+    for model in models:
+        if options.json:
+            _print_json(_model_dict(model))
+        else:
+            _print_lines(_model_lines(model))
+    for folder in broken:
+        failure = DuetError("damaged_model", folder.problem)
+        if options.json:
+            _print_json({"source": str(folder.folder), "error": failure.to_dict()})
+        else:
+            print(f"{folder.folder.name}: {failure.message} [{failure.code}]", file=sys.stderr)
+    if not models and not options.json:
+        print("No model is installed.", file=sys.stderr)
+    return 0 if models and not broken else 1
+
+
+def _model_dict(model: ModelInfo) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "task": model.task,
+        "title": model.title,
+        "architecture": model.architecture,
+        "default": model.default,
+        "parameters": model.parameters,
+        "bytes": model.bytes,
+        "evaluation": model.evaluation,
+    }
+
+
+def _model_lines(model: ModelInfo) -> Iterator[str]:
+    yield f"{model.name} ({model.task}{', default' if model.default else ''}): {model.title}"
+    yield f"  {model.architecture}"
+    yield f"  {model.parameters / 1e6:.2f} M parameters, {model.bytes / 1e6:.1f} MB"
+    for name, measures in _evaluated(model.evaluation):
+        yield (
+            f"  {name:36}  n {measures['n']:5d}"
+            f"  accuracy {measures['accuracy']:6.1%}"
+            f"  unweighted average recall {measures['unweighted_average_recall']:6.1%}"
+        )
+
+
+def _evaluated(
+    evaluation: dict[str, Any], names: tuple[str, ...] = ()
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(data set and split, measures) of all that `evaluation.json` holds, at any depth."""
+    for key, value in evaluation.items():
+        if isinstance(value, dict) and "unweighted_average_recall" in value:
+            yield " ".join((*names, key)), value
+        elif isinstance(value, dict):
+            yield from _evaluated(value, (*names, key))
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from core import bench
+
+    try:
+        report = bench.run(
+            photo=options.photo, voice=options.voice, data=options.data, runs=options.runs
+        )
+    except DuetError as error:
+        if options.json:
+            _print_json({"source": "bench", "error": error.to_dict()})
+        else:
+            print(f"{error.message} [{error.code}]", file=sys.stderr)
+        return 1
+    if options.json:
+        _print_json(report)
+    else:
+        _print_lines(bench.lines(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

