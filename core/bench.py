@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import io
 import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
-import wave
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -25,6 +23,8 @@ from numpy.typing import NDArray
 from core import analysis, media, models
 from core.errors import DuetError
 from core.face.classify import classify
+from core.face.detect import MtcnnDetector, active_detector
+from core.face.mtcnn import WeightsMissing
 from core.face.tensor import FACE_SIZE
 from core.results import ImageResult, VoiceResult
 
@@ -41,14 +41,7 @@ COLD_STARTS = 10
 
 PHOTO_SIZE = (640, 480)
 FACE_IN_PHOTO = 220
-"""Pixels: side of the face in the photo that `--data` makes."""
-
-SPEECH_SECONDS = 3.0
-SPEECH_PITCH = 160.0
-"""Hz at the middle of the made-up voice's range."""
-
-VOWELS = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480))
-"""First three formants in Hz of a, i, u and e (Peterson and Barney 1952, men)."""
+"""Pixels: side of the face in the photo made from `--data`."""
 
 ANSWER_BOTH = """
 import resource, sys
@@ -67,8 +60,8 @@ def run(
 
     Parameters
     ----------
-    photo : a picture with one face; by default made from `data`, or else the drawn sample.
-    voice : a recording of about three seconds; a made-up voice by default.
+    photo : a picture with one face; by default made from `data`, or else the app's drawn face.
+    voice : a recording of about three seconds; by default the app's synthetic voice.
     data : FER2013, zipped or not; gives the faces to classify and to make the photo from.
     runs : repetitions of each stage.
 
@@ -83,29 +76,31 @@ def run(
     DuetError
         When an input cannot be read or analysed, or a model is missing.
     """
+    from core.ui.samples import synthetic_voice
+
+    described = machine()
     faces = faces_of(Path(data), 32) if data else None
-    picture = media.read(photo)[0] if photo else _photo(faces)
-    recording = media.read(voice)[0] if voice else synthetic_speech()
+    picture = media.read(photo)[0] if photo else photo_with_face(faces)
+    recording = media.read(voice)[0] if voice else synthetic_voice().data
+    stages, framed = _photo_stages(picture, runs)
+    stages |= _mtcnn_stage(picture, runs) | _voice_stages(recording, runs)
     with tempfile.TemporaryDirectory() as folder:
         picture_path, recording_path = Path(folder, "photo"), Path(folder, "voice")
         picture_path.write_bytes(picture)
         recording_path.write_bytes(recording)
-        stages = {"cold start to first JSON": _cold_starts(picture_path)}
+        stages["cold start to first JSON"] = _cold_starts(picture_path)
         memory = _peak_memory(picture_path, recording_path)
-    photo_stages, framed = _photo_stages(picture, runs)
-    stages |= photo_stages
     if faces is None:
         faces = framed[np.newaxis]
     ours, fer = _classify_beside_fer(faces, runs)
     stages["one framed face: classify"] = ours
-    stages |= _voice_stages(recording, runs)
     return {
         "kind": "bench",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
+        "machine": described,
         "inputs": {
-            "photo": photo or ("made from --data" if data else "drawn sample"),
-            "voice": voice or "made-up voice",
+            "photo": photo or ("made from --data" if data else "drawn face"),
+            "voice": voice or "synthetic voice",
             "faces": len(faces),
         },
         "stages": {name: spread(times) for name, times in stages.items()},
@@ -216,12 +211,24 @@ def _photo_stages(picture: bytes, runs: int) -> tuple[dict[str, Times], NDArray[
         begun = time.perf_counter()
         result = analysis.analyze(picture, name="photo")
         total = 1e3 * (time.perf_counter() - begun)
-        assert isinstance(result, ImageResult)
+        if not isinstance(result, ImageResult):
+            raise DuetError("unsupported", "The file for --photo is a recording.")
         if round_ >= WARM_UP:
             for stage, value in (result.milliseconds | {"total": total}).items():
                 name = f"photo, {len(result.faces)} face, {result.detector}: {stage}"
                 times.setdefault(name, []).append(value)
     return times, result.faces[0].framed
+
+
+def _mtcnn_stage(picture: bytes, runs: int) -> dict[str, Times]:
+    """How long MTCNN takes to find the faces, whichever detector is active."""
+    try:
+        detector = MtcnnDetector()
+    except WeightsMissing:
+        return {}
+    pixels = media.decode_image(picture, "photo").pixels
+    times = [_timed(lambda: detector.detect(pixels)) for _ in range(runs + WARM_UP)]
+    return {"photo: detect with mtcnn": times[WARM_UP:]}
 
 
 def _voice_stages(recording: bytes, runs: int) -> dict[str, Times]:
@@ -230,7 +237,8 @@ def _voice_stages(recording: bytes, runs: int) -> dict[str, Times]:
         begun = time.perf_counter()
         result = analysis.analyze(recording, name="voice")
         total = 1e3 * (time.perf_counter() - begun)
-        assert isinstance(result, VoiceResult)
+        if not isinstance(result, VoiceResult):
+            raise DuetError("unsupported", "The file for --voice is a picture.")
         if round_ >= WARM_UP:
             for stage, value in (result.milliseconds | {"total": total}).items():
                 name = f"recording of {result.duration:.1f} s: {stage}"
@@ -334,64 +342,36 @@ def _evenly(names: list[str], count: int) -> list[str]:
     return names[:: max(1, len(names) // count)][:count]
 
 
-def _photo(faces: NDArray[np.uint8] | None) -> bytes:
-    """A JPEG of 640 x 480 with one face that the detector finds."""
-    if faces is None:
-        from core.sample import drawn_face
+def photo_with_face(faces: NDArray[np.uint8] | None) -> bytes:
+    """A JPEG of 640 x 480 with one face that the detector finds.
 
-        return drawn_face()
+    Parameters
+    ----------
+    faces : uint8 (n, 48, 48), to take one from; None for the app's drawn face.
+
+    Raises
+    ------
+    DuetError
+        `no_face` when the detector finds none of them.
+    """
+    if faces is None:
+        from core.ui.samples import drawn_face
+
+        drawn = media.decode_image(drawn_face().data, "drawn face").pixels
+        return _before_a_wall(cv2.cvtColor(drawn, cv2.COLOR_RGB2GRAY), PHOTO_SIZE[1])
     for face in faces:
-        photo = photo_of(face)
-        try:
-            result = analysis.analyze(photo, name="photo")
-        except DuetError as error:
-            if error.code != "no_face":
-                raise
-            continue
-        if isinstance(result, ImageResult) and len(result.faces) == 1:
+        photo = _before_a_wall(face, FACE_IN_PHOTO)
+        if len(active_detector().detect(media.decode_image(photo, "photo").pixels)) == 1:
             return photo
     raise DuetError("no_face", "The detector finds no face of --data in a photo made of it.")
 
 
-def photo_of(face: NDArray[np.uint8]) -> bytes:
-    """A JPEG of 640 x 480: a small grey face, (48, 48), enlarged before a grey wall."""
+def _before_a_wall(grey: NDArray[np.uint8], side: int) -> bytes:
+    """A JPEG of `PHOTO_SIZE`: a square picture, brought to `side` pixels, on a grey gradient."""
     width, height = PHOTO_SIZE
     wall = np.tile(np.linspace(90, 170, width, dtype=np.uint8), (height, 1))
-    enlarged = cv2.resize(face, (FACE_IN_PHOTO, FACE_IN_PHOTO), interpolation=cv2.INTER_CUBIC)
-    top, left = (height - FACE_IN_PHOTO) // 2, (width - FACE_IN_PHOTO) // 2
-    wall[top : top + FACE_IN_PHOTO, left : left + FACE_IN_PHOTO] = enlarged
+    resized = cv2.resize(grey, (side, side), interpolation=cv2.INTER_CUBIC)
+    top, left = (height - side) // 2, (width - side) // 2
+    wall[top : top + side, left : left + side] = resized
     _, encoded = cv2.imencode(".jpg", wall, [cv2.IMWRITE_JPEG_QUALITY, 92])
     return encoded.tobytes()
-
-
-def synthetic_speech(seconds: float = SPEECH_SECONDS, rate: int = media.SAMPLE_RATE) -> bytes:
-    """A WAV of a voice that nobody has: vowels of a source and filter model, four a second.
-
-    Enough like speech to be taken for it; what emotion is heard in it means nothing.
-    """
-    moment = np.arange(int(seconds * rate)) / rate
-    syllable = (moment * 4).astype(int)
-    pitch = SPEECH_PITCH * 2 ** (0.25 * np.sin(2 * np.pi * moment / 1.4) - 0.1 * moment / seconds)
-    phase = 2 * np.pi * np.cumsum(pitch) / rate
-    loudness = 0.1 + np.sin(np.pi * ((moment * 4) % 1)) ** 0.7
-    sound = np.zeros_like(moment)
-    for harmonic in range(1, int(0.45 * rate / SPEECH_PITCH / 1.2)):
-        gain = np.zeros_like(moment)
-        for number, formants in enumerate(VOWELS):
-            here = syllable % len(VOWELS) == number
-            frequency = harmonic * pitch[here]
-            gain[here] = sum(
-                weight / (1 + ((frequency - formant) / (50 + 0.06 * formant)) ** 2)
-                for formant, weight in zip(formants, (1, 0.5, 0.25), strict=True)
-            )
-        sound += (gain + 0.01) * np.sin(harmonic * phase)
-    breath = 0.002 * np.random.default_rng(7).standard_normal(len(moment))
-    sound = sound * loudness + breath
-    pcm = (0.5 * 32767 * sound / np.abs(sound).max()).astype("<i2")
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(pcm.tobytes())
-    return buffer.getvalue()

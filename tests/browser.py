@@ -1,0 +1,242 @@
+"""The real app and a real browser for tests, and a camera and a microphone that are files.
+
+`python -m tests.browser` sees to it that a browser is there; `make test` calls it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("DUET_TEST_DATA", ROOT.parent / "shared"))
+"""Data sets and YuNet for tests; what is not there is made up."""
+
+NAMES = ("chromium", "google-chrome", "google-chrome-stable", "chromium-browser", "chrome")
+MAC_NAMES = ("Google Chrome", "Chromium")
+
+START_SECONDS = 60.0
+ANSWER_MS = 60_000
+"""How long a test waits for the app before it fails; no measure of how fast the app should be."""
+
+SWITCHES = (
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+)
+
+
+# --- the browser -------------------------------------------------------------------------------
+
+
+def browser_path() -> str | None:
+    """A Chromium or Chrome of this system (or the one named by `DUET_BROWSER`)."""
+    if named := os.environ.get("DUET_BROWSER"):
+        return shutil.which(named)
+    for name in NAMES:
+        if path := shutil.which(name):
+            return path
+    for name in MAC_NAMES:
+        path = f"/Applications/{name}.app/Contents/MacOS/{name}"
+        if os.path.exists(path):
+            return path
+    return None
+
+
+def main() -> int:
+    """Install Chromium where that is a matter of apt-get; else say what to do."""
+    if not _works(browser_path()) and shutil.which("apt-get"):
+        _apt_get_chromium()
+    if not _works(browser_path()):
+        print(
+            "The browser tests need Chromium or Google Chrome: install one, or set DUET_BROWSER "
+            "to the path of one, and run make test again.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _works(path: str | None) -> bool:
+    """Whether it starts; on Ubuntu /usr/bin/chromium-browser may only be a hint to get a snap."""
+    if path is None:
+        return False
+    return subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0
+
+
+def _apt_get_chromium() -> None:
+    root = [] if os.geteuid() == 0 else ["sudo"]
+    if root and not shutil.which("sudo"):
+        return
+    quiet = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
+    install = [*quiet, "install", "--yes", "--no-install-recommends", "chromium"]
+    subprocess.run([*quiet, "update"], check=False)
+    subprocess.run(install, check=False, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def chromium(
+    playwright: Playwright, camera: Path | None = None, microphone: Path | None = None
+) -> Iterator[Browser]:
+    """Chromium that sees the film `camera` (Y4M) and hears `microphone` (WAV), both in a loop."""
+    switches = list(SWITCHES)
+    if camera:
+        switches.append(f"--use-file-for-fake-video-capture={camera}")
+    if microphone:
+        switches.append(f"--use-file-for-fake-audio-capture={microphone}")
+    browser = playwright.chromium.launch(executable_path=browser_path(), args=switches)
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+# --- the app -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class App:
+    """The app as `streamlit run` serves it."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log_file: Path
+
+    def log(self) -> str:
+        """All that the server has written so far."""
+        return self.log_file.read_text(errors="replace")
+
+
+@contextmanager
+def running_app() -> Iterator[App]:
+    """Start the app on a free port, wait until it answers, stop it in the end."""
+    port = _free_port()
+    command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.headless", "true"]
+    command += ["--server.address", "localhost", "--server.port", str(port)]
+    with tempfile.TemporaryDirectory() as folder:
+        log_file = Path(folder, "server.log")
+        with log_file.open("wb") as log:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment(), stdout=log, stderr=subprocess.STDOUT
+            )
+        app = App(f"http://localhost:{port}", process, log_file)
+        try:
+            _wait_until_healthy(app)
+            yield app
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def environment() -> dict[str, str]:
+    """That of this process, with YuNet for tests where it is at hand."""
+    yunet = SHARED / "models" / "face_detection_yunet_2023mar.onnx"
+    given = {"DUET_YUNET": str(yunet)} if yunet.is_file() else {}
+    return given | dict(os.environ)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_healthy(app: App) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if app.process.poll() is not None:
+            raise RuntimeError(f"the app ended at once:\n{app.log()}")
+        try:
+            with urllib.request.urlopen(f"{app.url}/_stcore/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"the app did not answer:\n{app.log()}")
+
+
+def settle(page: Page) -> None:
+    """Wait until the page's script has run to its end."""
+    page.wait_for_selector(
+        "[data-testid=stApp][data-test-script-state=notRunning]", timeout=ANSWER_MS
+    )
+
+
+# --- what the camera sees and the microphone hears ---------------------------------------------
+
+
+def photo() -> bytes:
+    """A JPEG of 640 x 480 with one face: from FER2013 where it is at hand, drawn otherwise."""
+    from core import bench
+
+    data = SHARED / "data" / "fer2013.zip"
+    faces = bench.faces_of(data, 32) if data.is_file() else None
+    return bench.photo_with_face(faces)
+
+
+def speech() -> bytes:
+    """A recording of somebody speaking: from RAVDESS where it is at hand, made up otherwise."""
+    from core.ui.samples import synthetic_voice
+
+    data = SHARED / "data" / "ravdess.zip"
+    if not data.is_file():
+        return synthetic_voice().data
+    with zipfile.ZipFile(data) as archive:
+        # Actor 2, angry, strong: a test speaker whom no model heard in training.
+        (name,) = (n for n in archive.namelist() if n.endswith("03-01-05-02-01-01-02.ogg"))
+        return archive.read(name)
+
+
+def film(picture: bytes, path: Path) -> Path:
+    """Write a picture as a film for Chromium's camera: raw Y4M, ten frames."""
+    image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    height, width = (side - side % 2 for side in image.shape[:2])
+    frame = cv2.cvtColor(image[:height, :width], cv2.COLOR_BGR2YUV_I420).tobytes()
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{width} H{height} F10:1 Ip A1:1 C420jpeg\n".encode())
+        for _ in range(10):
+            file.write(b"FRAME\n" + frame)
+    return path
+
+
+def sound(recording: bytes, path: Path, pause: float = 3.0) -> Path:
+    """Write a recording for Chromium's microphone: WAV, followed by a pause in seconds."""
+    from core import media
+    from core.ui.samples import wav
+
+    samples = media.decode_audio(recording, "speech").samples
+    samples = 0.7 * samples / np.abs(samples).max()
+    silence = np.zeros(int(pause * media.SAMPLE_RATE), np.float32)
+    path.write_bytes(wav(np.concatenate([samples, silence])))
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())
