@@ -25,3 +25,15 @@ MIN_SPEECH_SECONDS = 0.25
 
 SILENCE_DBFS = -60.0
 """A recording whose loudest 25 ms frame is below this level is silent."""
+
+MAX_JPEG_SCANS = 100
+"""A progressive JPEG has about ten; thousands are an attack that takes minutes to decode."""
+
+MIN_AUDIO_RATE = 4_000
+"""Hz; telephones have 8,000."""
+
+MAX_AUDIO_RATE = 384_000
+"""Hz; the filter that resamples grows with it."""
+
+MAX_AUDIO_VALUES = 200_000_000
+"""Decoded samples of all channels together: 10 minutes of six channels at 48 kHz and more."""
