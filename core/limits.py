@@ -37,3 +37,7 @@ MAX_AUDIO_RATE = 384_000
 
 MAX_AUDIO_VALUES = 200_000_000
 """Decoded samples of all channels together: 10 minutes of six channels at 48 kHz and more."""
+
+MAX_AUDIO_PACKETS = 300_000
+"""Ten minutes of the shortest Opus packets (2.5 ms) are 240,000; sound cut into smaller pieces is
+an attack that takes minutes to decode."""

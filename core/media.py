@@ -483,7 +483,8 @@ def _audio_frames(data: bytes, demuxer: str, name: str) -> Iterator[AudioFrame |
     Raises
     ------
     DuetError
-        `damaged` when the container cannot be read, `no_audio` when it holds no sound.
+        `damaged` when the container cannot be read or is cut into senselessly small packets,
+        `no_audio` when it holds no sound.
     """
     import av
 
@@ -504,7 +505,7 @@ def _audio_frames(data: bytes, demuxer: str, name: str) -> Iterator[AudioFrame |
                 "no_audio", f"{name} holds no sound; choose a recording, or a video with sound."
             )
         packets = container.demux(container.streams.audio[0])
-        while True:
+        for _ in range(limits.MAX_AUDIO_PACKETS):
             try:
                 packet = next(packets)
             except StopIteration:
@@ -516,6 +517,7 @@ def _audio_frames(data: bytes, demuxer: str, name: str) -> Iterator[AudioFrame |
                 yield from packet.decode()
             except av.FFmpegError:
                 yield None
+        raise _damaged_recording(name)
 
 
 class _Collector:
@@ -567,8 +569,13 @@ class _Collector:
         self.frames += 1
         self._seconds += frame.samples / rate
         self._values += frame.samples * channels
-        if self._seconds > limits.MAX_AUDIO_SECONDS or self._values > limits.MAX_AUDIO_VALUES:
+        if self._seconds > limits.MAX_AUDIO_SECONDS:
             raise _too_long(self._name)
+        if self._values > limits.MAX_AUDIO_VALUES:
+            raise DuetError(
+                "too_long",
+                f"{self._name} holds too many samples; save it with fewer channels or at 48 kHz.",
+            )
         if (rate, frame.format.name, channels) != self._block_format:
             self._convert()
             if rate != self._block_format[0]:

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from core import limits, media
@@ -21,7 +23,7 @@ from tests import media_makers as make
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def code_of(call, *arguments) -> str:
+def code_of(call: Callable[..., object], *arguments: object) -> str:
     """The code of the `DuetError` that the call raises; checks its sentence on the way."""
     with pytest.raises(DuetError) as caught:
         call(*arguments)
@@ -31,11 +33,11 @@ def code_of(call, *arguments) -> str:
     return caught.value.code
 
 
-def level(samples) -> float:
+def level(samples: NDArray[np.float32]) -> float:
     return float(np.sqrt(np.mean(np.square(samples))))
 
 
-def loudest_hertz(samples) -> float:
+def loudest_hertz(samples: NDArray[np.float32]) -> float:
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     return float(spectrum.argmax() * media.SAMPLE_RATE / len(samples))
 
@@ -399,8 +401,9 @@ def test_videos_are_heard():
 
 
 def test_fragmented_mp4_as_browsers_record_it():
-    options = {"movflags": "frag_keyframe+empty_moov", "frag_duration": "200000"}
-    data = make.recording("m4a", make.tone(2.0), **options)
+    data = make.recording(
+        "m4a", make.tone(2.0), movflags="frag_keyframe+empty_moov", frag_duration="200000"
+    )
     assert media.decode_audio(data).duration == pytest.approx(2.0, abs=0.1)
     half = media.decode_audio(data[: len(data) // 2]).duration
     assert 0.3 < half < 1.5
@@ -426,11 +429,12 @@ def test_long_recordings_are_refused_early(container, monkeypatch):
     )
     decoded = []
     add = media._Collector.add
-    monkeypatch.setattr(
-        media._Collector,
-        "add",
-        lambda self, frame: (decoded.append(frame.samples), add(self, frame)),
-    )
+
+    def add_and_count(self, frame):
+        decoded.append(frame.samples)
+        add(self, frame)
+
+    monkeypatch.setattr(media._Collector, "add", add_and_count)
     monkeypatch.setattr(limits, "MAX_AUDIO_SECONDS", 1.0)
     assert code_of(media.decode_audio, data) == "too_long"
     assert sum(decoded) < 1.5 * 16_000
@@ -451,6 +455,12 @@ def test_too_many_values_are_too_long(monkeypatch):
     monkeypatch.setattr(limits, "MAX_AUDIO_VALUES", 90_000)
     assert media.decode_audio(make.wav(make.tone(1.0))).duration == 1
     assert code_of(media.decode_audio, make.wav(np.stack([make.tone(1.0)] * 2))) == "too_long"
+
+
+def test_sound_cut_to_splinters_is_damaged(monkeypatch):
+    monkeypatch.setattr(limits, "MAX_AUDIO_PACKETS", 100)
+    assert media.decode_audio(make.recording("ogg", make.tone(1.0))).duration == 1
+    assert code_of(media.decode_audio, make.recording("ogg", make.tone(3.0))) == "damaged"
 
 
 @pytest.mark.parametrize(
