@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
-from tests.browser import environment
+import pytest
+
+from tests.browser import SHARED, environment
 
 # Before any test opens the face detector, which is chosen once per process.
 os.environ.update(environment())
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with data sets and YuNet for tests; without it a test is skipped, in CI it fails.
+
+    It is not part of the repository: `../shared`, or the folder named by DUET_TEST_DATA.
+    """
+    if not (SHARED / "data").is_dir():
+        missing = f"{SHARED} is missing"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return SHARED
