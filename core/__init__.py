@@ -1,0 +1,30 @@
+"""Duet's library: pictures and recordings in, emotions out.
+
+>>> import core
+>>> core.analyze("portrait.jpg").faces[0].emotion.label  # doctest: +SKIP
+'happy'
+"""
+
+from core.analysis import analyze, analyze_pair, fuse
+from core.errors import DuetError
+from core.labels import EMOTIONS
+from core.results import (
+    FaceResult,
+    HybridResult,
+    ImageResult,
+    Prediction,
+    VoiceResult,
+)
+
+__all__ = [
+    "EMOTIONS",
+    "DuetError",
+    "FaceResult",
+    "HybridResult",
+    "ImageResult",
+    "Prediction",
+    "VoiceResult",
+    "analyze",
+    "analyze_pair",
+    "fuse",
+]

@@ -1,10 +1,152 @@
-"""`python -m training`: train, evaluate and export the models."""
+"""`python -m training`: train, export and evaluate the models, fit the fusion, measure framing."""
+
+from __future__ import annotations
+
 import argparse
+import json
+import os
+import sys
+from dataclasses import replace
 from pathlib import Path
-p=argparse.ArgumentParser()
-s=p.add_subparsers(dest='c',required=True)
-t=s.add_parser('train');t.add_argument('name');t.add_argument('--data',type=Path);t.add_argument('--run',type=Path);t.add_argument('--fraction',type=float,default=1)
-a=p.parse_args()
-from training import face
-from training.architectures import ARCHITECTURES
-face.train(ARCHITECTURES[a.name],a.data,a.run or Path('runs')/a.name,fraction=a.fraction)
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code (0 done, 1 the data or a model cannot be used)."""
+    parsed = _parser().parse_args(arguments)
+    from core.errors import DuetError
+    from training.files import DataSetError
+
+    try:
+        parsed.run_command(parsed)
+    except (DataSetError, DuetError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last epoch.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    train = commands.add_parser("train", help="train a model and write its folder; resumes")
+    train.add_argument("name")
+    train.add_argument("--epochs", type=int, help="instead of the recipe's")
+    train.add_argument("--fraction", type=float, default=1.0, help="share of the data, 0 to 1")
+    train.set_defaults(run_command=_train)
+
+    export = commands.add_parser("export", help="write the model folder of a run")
+    export.add_argument("name")
+    export.set_defaults(run_command=_export)
+    for command in (train, export):
+        command.add_argument("--run", type=Path, help="checkpoints (default runs/NAME)")
+
+    evaluate = commands.add_parser("evaluate", help="measure an installed model")
+    evaluate.add_argument("name")
+    evaluate.add_argument("--split", help="validation, test, ...; all by default")
+    evaluate.add_argument("--json", action="store_true", help="as JSON on standard output")
+    evaluate.add_argument("--write", action="store_true", help="write evaluation.json and the card")
+    evaluate.add_argument(
+        "--faces",
+        choices=("cropped", "detect"),
+        default="cropped",
+        help="whether images in class-named folders are faces already (default) or pictures",
+    )
+    evaluate.set_defaults(run_command=_evaluate)
+
+    fusion = commands.add_parser("fusion", help="fit and judge the fusion rule")
+    fusion.set_defaults(run_command=_fusion)
+
+    framing = commands.add_parser("framing", help="measure FER2013's own framing")
+    framing.add_argument("--limit", type=int, default=3000, help="how many faces")
+    framing.set_defaults(run_command=_framing)
+
+    for command in (train, export, evaluate, fusion):
+        command.add_argument(
+            "--models", type=Path, default=None, help="folder of model folders (default models/)"
+        )
+    for command in (train, export, evaluate, fusion, framing):
+        command.add_argument(
+            "--data", type=Path, required=True, help="folder that holds the data sets, or one set"
+        )
+    return parser
+
+
+def _known(name: str) -> str:
+    from training.files import DataSetError
+    from training.recipes import RECIPES
+
+    if name not in RECIPES:
+        raise DataSetError(f"There is no recipe for {name!r}; there are {', '.join(RECIPES)}.")
+    return name
+
+
+def _models(parsed: argparse.Namespace) -> Path:
+    from core.models import MODELS_FOLDER
+
+    return parsed.models or MODELS_FOLDER
+
+
+def _train(parsed: argparse.Namespace) -> None:
+    from training.architectures import ARCHITECTURES
+    from training.recipes import RECIPES
+
+    recipe = RECIPES[_known(parsed.name)]
+    schedule = recipe.schedule
+    if parsed.epochs:
+        schedule = replace(schedule, epochs=parsed.epochs)
+    run = parsed.run or Path("runs") / parsed.name
+    build = ARCHITECTURES[parsed.name]
+    recipe.train(build, parsed.data, run, schedule=schedule, fraction=parsed.fraction)
+    _export(parsed)
+
+
+def _export(parsed: argparse.Namespace) -> None:
+    from training.evaluate import headline
+    from training.ship import ship
+
+    run = parsed.run or Path("runs") / _known(parsed.name)
+    folder = ship(parsed.name, parsed.data, run, _models(parsed))
+    from core.models import read_info
+
+    info = read_info(folder)
+    print(headline(info, info.evaluation))
+
+
+def _evaluate(parsed: argparse.Namespace) -> None:
+    from core.models import Model, read_info
+    from training.evaluate import evaluate, headline
+    from training.ship import write_evaluation
+
+    folder = _models(parsed) / parsed.name
+    info = read_info(folder)
+    if parsed.write:
+        report = write_evaluation(folder, parsed.data)
+    else:
+        report = evaluate(Model(info), parsed.data, parsed.split, parsed.faces)
+    print(json.dumps(report, indent=1) if parsed.json else headline(info, report))
+
+
+def _fusion(parsed: argparse.Namespace) -> None:
+    from core.models import Model, find
+    from training import fusion
+
+    models = _models(parsed)
+    face, voice = (Model(find(task, None, models)) for task in ("face", "voice"))
+    report = fusion.compare(face, voice, parsed.data)
+    fusion.write(report, models)
+    print(json.dumps(report, indent=1))
+
+
+def _framing(parsed: argparse.Namespace) -> None:
+    from training.framing import main as measure
+
+    print(json.dumps(measure(parsed.data, parsed.limit), indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

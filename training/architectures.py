@@ -15,6 +15,7 @@ import keras
 from keras import layers
 
 from core.labels import EMOTIONS
+from core.voice.features import MEL_BANDS
 
 CLASSES = len(EMOTIONS)
 
@@ -41,14 +42,16 @@ def _squeeze_excite(x, ratio: int, name: str):
     return layers.Multiply(name=f"{name}_scale")([x, scale])
 
 
-def _residual_block(x, filters: int, strides=1, dropout: float = 0.0, name: str = ""):
-    """Basic residual block (He et al. 2016) with squeeze-and-excitation on its last features."""
+def _residual_block(x, filters: int, strides=1, excite: bool = True, name: str = ""):
+    """Basic residual block (He et al. 2016), with squeeze-and-excitation on its last features.
+
+    Without it (`excite`), what the block says of a place depends on its surroundings alone.
+    """
     y = _convolution(x, filters, strides=strides, name=f"{name}_1")
     y = layers.ReLU(name=f"{name}_1_relu")(y)
-    if dropout:
-        y = layers.SpatialDropout2D(dropout, name=f"{name}_drop")(y)
     y = _convolution(y, filters, name=f"{name}_2")
-    y = _squeeze_excite(y, ratio=8, name=f"{name}_se")
+    if excite:
+        y = _squeeze_excite(y, ratio=8, name=f"{name}_se")
     if strides != 1 or x.shape[-1] != filters:
         x = _convolution(x, filters, kernel=1, strides=strides, name=f"{name}_skip")
     y = layers.Add(name=f"{name}_add")([x, y])
@@ -79,4 +82,67 @@ def face_cnn(
     return keras.Model(inputs, {"logits": logits, "evidence": evidence}, name="face-cnn")
 
 
-ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"face-cnn": face_cnn}
+def _temporal_block(x, filters: int, dilation: int, name: str):
+    """Residual dilated convolution over time, which lets a moment see its surroundings."""
+    y = layers.Conv1D(
+        filters,
+        3,
+        dilation_rate=dilation,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv",
+    )(x)
+    y = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(y)
+    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
+
+
+def voice_cnn(
+    widths: tuple[int, ...] = (48, 96, 192),
+    blocks: tuple[int, ...] = (2, 2, 2),
+    heads: int = 4,
+    dropout: float = 0.3,
+) -> keras.Model:
+    """Small residual network on log-mel spectrograms with attention pooling over time.
+
+    Input: float32 (n, frames, MEL_BANDS, 1), any number of frames, from
+    `core.voice.features.voice_tensor`. Outputs, by name, with one step every 8 frames:
+    `evidence` (n, steps, heads, 7), `scores` (n, steps, heads) and `logits` (n, 7), which are
+    the evidence weighted by the softmax of the scores over time, averaged over heads. Every
+    step sees about 2 s around it and nothing else, so windows of a long recording are pooled
+    from one pass over it.
+    """
+    inputs = keras.Input((None, MEL_BANDS, 1), name="spectrogram")
+    x = _convolution(inputs, widths[0] // 2, strides=(1, 2), name="stem_1")
+    x = layers.ReLU(name="stem_1_relu")(x)
+    x = layers.ReLU(name="stem_2_relu")(_convolution(x, widths[0], strides=2, name="stem_2"))
+    for stage, (width, depth) in enumerate(zip(widths, blocks, strict=True)):
+        for block in range(depth):
+            strides = 2 if stage and not block else 1
+            x = _residual_block(
+                x, width, strides, excite=False, name=f"stage{stage + 1}_{block + 1}"
+            )
+    # Frequency is not averaged away: where on the scale a feature stood is what pitch is.
+    x = layers.Reshape((-1, x.shape[2] * x.shape[3]), name="by_time")(x)
+    x = layers.SpatialDropout1D(dropout, name="drop_1")(x)
+    x = layers.Dense(widths[-1], use_bias=False, name="mix_dense")(x)
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="mix_norm")(x)
+    x = layers.ReLU(name="mix_relu")(x)
+    x = _temporal_block(x, widths[-1], dilation=1, name="time_1")
+    x = _temporal_block(x, widths[-1], dilation=2, name="time_2")
+    x = layers.SpatialDropout1D(dropout, name="drop_2")(x)
+    scores = layers.Dense(heads, name="scores", dtype="float32")(x)
+    evidence = layers.Dense(heads * CLASSES, name="evidence_dense", dtype="float32")(x)
+    evidence = layers.Reshape((-1, heads, CLASSES), name="evidence", dtype="float32")(evidence)
+    attention = layers.Softmax(axis=1, name="attention", dtype="float32")(scores)
+    weighted = evidence * keras.ops.expand_dims(attention, -1)
+    logits = keras.ops.sum(weighted, axis=(1, 2)) / heads
+    return keras.Model(
+        inputs, {"logits": logits, "evidence": evidence, "scores": scores}, name="voice-cnn"
+    )
+
+
+ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
+    "face-cnn": face_cnn,
+    "voice-cnn": voice_cnn,
+}

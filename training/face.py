@@ -11,7 +11,7 @@ import numpy as np
 from core.face.tensor import face_tensor
 from core.labels import EMOTIONS
 from training import fer2013
-from training.augment import augmented_faces
+from training.augment_face import augmented_faces
 from training.loop import Batches, Schedule, fit, one_hot
 
 SCHEDULE = Schedule(epochs=36)

@@ -67,6 +67,8 @@ def fit(
     epoch_batches: Callable[[int], Batches],
     validation_score: Callable[[keras.Model], dict[str, float]],
     run: Path,
+    loss: Callable | None = None,
+    accuracy: Callable | str = "accuracy",
 ) -> Path:
     """Train from the last finished epoch on; return the weights that validated best.
 
@@ -77,6 +79,7 @@ def fit(
         Must depend on nothing but the number, so that a resumed run repeats an unbroken one.
     validation_score : model -> measures on validation data, among them `score`, higher is better.
     run : folder of checkpoints; `history.csv` grows by a row an epoch.
+    loss, accuracy : of (targets, logits); smoothed cross-entropy and plain accuracy by default.
     """
     run.mkdir(parents=True, exist_ok=True)
     state_file, last, best = (
@@ -91,11 +94,11 @@ def fit(
         trained = keras.Model(model.input, model.output["logits"])
         trained.compile(
             optimizer=optimiser(schedule, steps_per_epoch),
-            loss=keras.losses.CategoricalCrossentropy(
+            loss=loss
+            or keras.losses.CategoricalCrossentropy(
                 from_logits=True, label_smoothing=schedule.label_smoothing
             ),
-            metrics=["accuracy"],
-            weighted_metrics=[],
+            metrics=[accuracy],
             jit_compile=keras.backend.backend() == "jax",
         )
         state = {"epoch": 0, "best": float("-inf"), "seconds": 0.0, "schedule": asdict(schedule)}
@@ -118,7 +121,7 @@ def fit(
             row = {
                 "epoch": epoch + 1,
                 "loss": log["loss"][0],
-                "accuracy": log["accuracy"][0],
+                "accuracy": next(v[0] for k, v in log.items() if "accuracy" in k),
                 **{f"val_{k}": v for k, v in measures.items()},
                 "learning_rate": float(keras.ops.convert_to_numpy(trained.optimizer.learning_rate)),
                 "seconds": round(seconds, 1),

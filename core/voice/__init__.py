@@ -1,0 +1,250 @@
+"""From a recording to the emotion heard in it, over all of it and over time."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import limits
+from core.errors import DuetError
+from core.labels import EMOTIONS
+from core.media import Recording
+from core.models import Model, probabilities
+from core.results import Moment, Prediction, QualityNote, TimelinePoint, VoiceResult
+from core.voice.activity import loudest_dbfs, speech_segments
+from core.voice.features import HOP_LENGTH, SAMPLE_RATE, voice_tensor
+
+FRAMES_PER_STEP = 8
+"""The network's strides over time multiply to this: one step of evidence every 128 ms."""
+STEP_SECONDS = FRAMES_PER_STEP * HOP_LENGTH / SAMPLE_RATE
+
+CHUNK_SECONDS = 30.0
+"""Longer recordings go through the network in equal pieces no longer than this."""
+
+WINDOW_SECONDS = 3.0
+WINDOW_HOP_SECONDS = 0.5
+MIN_WINDOW_SPEECH_SECONDS = 0.5
+"""A window of the timeline with less speech than this says nothing."""
+
+SHORTEST_MOMENT_SECONDS = 0.25
+MOST_MOMENTS = 3
+
+QUIET_DBFS = -40.0
+CLIPPED_SHARE = 0.005
+LITTLE_SPEECH_SECONDS = 1.0
+NOISY_SNR_DB = 12.0
+NARROW_BAND_RATE = 11_025
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the network says of each step of a recording.
+
+    times : (steps,) middle of each step in seconds. scores : (steps, heads), unnormalised
+    attention. evidence : (steps, heads, 7), calibrated (divided by the temperature) and centred
+    over the emotions. chunk : (steps,) number of the piece of the recording a step belongs to.
+    """
+
+    times: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    evidence: NDArray[np.float64]
+    chunk: NDArray[np.int64]
+
+    def attention(self, steps: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """(steps, heads): softmax of the scores over the chosen steps, 0 elsewhere."""
+        chosen = np.ones(len(self.times), bool) if steps is None else steps
+        weights = np.zeros_like(self.scores)
+        weights[chosen] = probabilities(self.scores[chosen].T).T
+        return weights
+
+    def logits(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(7,): evidence weighted by (steps, heads) attention, mean over heads."""
+        return np.einsum("sh,shc->c", weights, self.evidence) / self.scores.shape[1]
+
+    def overall_attention(self) -> NDArray[np.float64]:
+        """(steps, heads): attention within each chunk, chunks weighing alike; sums to 1 a head."""
+        chunks = np.unique(self.chunk)
+        return sum(self.attention(self.chunk == c) for c in chunks) / len(chunks)
+
+
+def gather_evidence(samples: NDArray[np.float32], model: Model) -> Evidence:
+    """Run the network over float32 (n,) samples at 16 kHz, in pieces of at most 30 s."""
+    pieces = max(1, math.ceil(len(samples) / (CHUNK_SECONDS * SAMPLE_RATE)))
+    times, scores, evidence, chunk = [], [], [], []
+    start = 0
+    for number, piece in enumerate(np.array_split(samples, pieces)):
+        tensor, first = voice_tensor(piece)
+        out = model(tensor)
+        steps = np.arange(out["scores"].shape[1])
+        offset = start / SAMPLE_RATE + first * HOP_LENGTH / SAMPLE_RATE
+        times.append(offset + (steps + 0.5) * STEP_SECONDS)
+        scores.append(out["scores"][0])
+        evidence.append(out["evidence"][0])
+        chunk.append(np.full(len(steps), number))
+        start += len(piece)
+    calibrated = np.concatenate(evidence).astype(np.float64) / model.info.temperature
+    return Evidence(
+        times=np.concatenate(times),
+        scores=np.concatenate(scores).astype(np.float64),
+        evidence=calibrated - calibrated.mean(axis=-1, keepdims=True),
+        chunk=np.concatenate(chunk),
+    )
+
+
+def overall_logits(samples: NDArray[np.float32], model: Model) -> NDArray[np.float64]:
+    """Calibrated logits (7,) of a whole recording: what the evaluation measures."""
+    evidence = gather_evidence(samples, model)
+    return evidence.logits(evidence.overall_attention())
+
+
+def analyze_voice(recording: Recording, model: Model) -> VoiceResult:
+    """Find the speech in a recording and name its emotion.
+
+    Raises
+    ------
+    DuetError
+        `too_short`, `silent` or `no_speech`.
+    """
+    started = time.perf_counter()
+    segments = _speech(recording)
+    found = time.perf_counter()
+    begin, end = segments[0][0], segments[-1][1]
+    samples = recording.samples[int(begin * SAMPLE_RATE) : math.ceil(end * SAMPLE_RATE)]
+    evidence = gather_evidence(samples, model)
+    weights = evidence.overall_attention()
+    emotion = _prediction(evidence.logits(weights))
+    attention = weights.mean(axis=1)
+    contribution = np.einsum(
+        "sh,sh->s", weights, evidence.evidence[..., EMOTIONS.index(emotion.label)]
+    ) / weights.shape[1]
+    times = evidence.times + begin
+    done = time.perf_counter()
+    return VoiceResult(
+        source=recording.source,
+        duration=recording.duration,
+        speech=tuple(segments),
+        model=model.info.name,
+        emotion=emotion,
+        timeline=_timeline(evidence, begin, end, segments, emotion),
+        moments=_moments(times, attention, contribution, begin, end),
+        quality=_quality(recording, segments),
+        attention_times=times.astype(np.float32),
+        attention=attention.astype(np.float32),
+        milliseconds={
+            "activity": (found - started) * 1e3,
+            "classify": (done - found) * 1e3,
+        },
+    )
+
+
+def _prediction(logits: NDArray[np.float64]) -> Prediction:
+    return Prediction(tuple(float(p) for p in probabilities(logits)))
+
+
+def _speech(recording: Recording) -> list[tuple[float, float]]:
+    if recording.duration < limits.MIN_AUDIO_SECONDS:
+        raise DuetError(
+            "too_short",
+            f"The recording lasts {recording.duration:.2f} s; at least "
+            f"{limits.MIN_AUDIO_SECONDS:g} s of speech are needed.",
+        )
+    if loudest_dbfs(recording.samples) < limits.SILENCE_DBFS:
+        raise DuetError(
+            "silent", "The recording is silent; check that the microphone is on and not muted."
+        )
+    segments = speech_segments(recording.samples)
+    if sum(end - start for start, end in segments) < limits.MIN_SPEECH_SECONDS:
+        raise DuetError(
+            "no_speech",
+            "No speech was found in the recording; speak closer to the microphone, or choose a "
+            "recording in which somebody speaks.",
+        )
+    return segments
+
+
+def _overlap(segments: list[tuple[float, float]], start: float, end: float) -> float:
+    return sum(max(0.0, min(end, b) - max(start, a)) for a, b in segments)
+
+
+def _timeline(
+    evidence: Evidence,
+    begin: float,
+    end: float,
+    segments: list[tuple[float, float]],
+    emotion: Prediction,
+) -> tuple[TimelinePoint, ...]:
+    if end - begin <= WINDOW_SECONDS:
+        return (TimelinePoint(begin, end, emotion),)
+    points = []
+    count = math.ceil((end - begin - WINDOW_SECONDS) / WINDOW_HOP_SECONDS) + 1
+    for i in range(count):
+        start = begin + i * WINDOW_HOP_SECONDS
+        stop = min(start + WINDOW_SECONDS, end)
+        steps = (evidence.times + begin >= start) & (evidence.times + begin < stop)
+        heard = _overlap(segments, start, stop) >= MIN_WINDOW_SPEECH_SECONDS and steps.any()
+        answer = _prediction(evidence.logits(evidence.attention(steps))) if heard else None
+        points.append(TimelinePoint(start, stop, answer))
+    return tuple(points)
+
+
+def _moments(
+    times: NDArray[np.float64],
+    attention: NDArray[np.float64],
+    contribution: NDArray[np.float64],
+    begin: float,
+    end: float,
+) -> tuple[Moment, ...]:
+    """Stretches with more attention than an even spread would give them, widened to 0.25 s."""
+    strong = attention > 1 / len(attention)
+    edges = np.flatnonzero(np.diff(np.r_[False, strong, False].astype(int)))
+    found = []
+    for first, last in edges.reshape(-1, 2):
+        start, stop = times[first] - STEP_SECONDS / 2, times[last - 1] + STEP_SECONDS / 2
+        missing = max(0.0, SHORTEST_MOMENT_SECONDS - (stop - start)) / 2
+        found.append(
+            Moment(
+                start=float(max(begin, start - missing)),
+                end=float(min(end, stop + missing)),
+                share=float(attention[first:last].sum()),
+                contribution=float(contribution[first:last].sum()),
+            )
+        )
+    found.sort(key=lambda moment: -moment.share)
+    return tuple(found[:MOST_MOMENTS])
+
+
+def _quality(
+    recording: Recording, segments: list[tuple[float, float]]
+) -> tuple[QualityNote, ...]:
+    notes = []
+    if loudest_dbfs(recording.samples) < QUIET_DBFS:
+        notes.append(QualityNote("quiet", "The speech is very quiet."))
+    if recording.clipped > CLIPPED_SHARE:
+        notes.append(QualityNote("clipped", "The recording is overdriven: its peaks are cut off."))
+    if sum(end - start for start, end in segments) < LITTLE_SPEECH_SECONDS:
+        notes.append(QualityNote("little_speech", "There is less than a second of speech."))
+    if recording.original_rate < NARROW_BAND_RATE:
+        notes.append(
+            QualityNote("narrow_band", "Telephone quality: frequencies above 5 kHz are missing.")
+        )
+    ratio = _signal_to_noise_db(recording.samples, segments)
+    if ratio is not None and ratio < NOISY_SNR_DB:
+        notes.append(QualityNote("noisy", f"The background is loud ({ratio:.0f} dB below speech)."))
+    return tuple(notes)
+
+
+def _signal_to_noise_db(
+    samples: NDArray[np.float32], segments: list[tuple[float, float]]
+) -> float | None:
+    """Level of the speech over that of the rest, in dB; None when there is too little rest."""
+    speech = np.zeros(len(samples), bool)
+    for start, end in segments:
+        speech[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)] = True
+    if (~speech).sum() < 0.2 * SAMPLE_RATE or not speech.any():
+        return None
+    signal, noise = (float(np.mean(np.square(samples[m]))) for m in (speech, ~speech))
+    return 10 * math.log10(max(signal, 1e-12) / max(noise, 1e-12))

@@ -1,0 +1,147 @@
+"""Random changes to training clips: in the waveform (once, cached) and in the spectrogram."""
+
+from __future__ import annotations
+
+import io
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from core.voice.features import MEL_BANDS, SAMPLE_RATE
+
+Samples = NDArray[np.float32]
+Random = np.random.Generator
+
+
+def change_pitch_and_tempo(samples: Samples, pitch: float, tempo: float) -> Samples:
+    """Multiply pitch (with formants) and tempo, by FFmpeg's resampling and `atempo` (WSOLA)."""
+    graph = av.filter.Graph()
+    source = graph.add_abuffer(sample_rate=SAMPLE_RATE, format="flt", layout="mono")
+    chain = [
+        source,
+        graph.add("asetrate", str(round(SAMPLE_RATE * pitch))),
+        graph.add("aresample", str(SAMPLE_RATE)),
+        graph.add("atempo", f"{tempo / pitch:.4f}"),
+        graph.add("aformat", f"sample_fmts=flt:sample_rates={SAMPLE_RATE}:channel_layouts=mono"),
+        graph.add("abuffersink"),
+    ]
+    graph.link_nodes(*chain).configure()
+    frame = av.AudioFrame.from_ndarray(samples[np.newaxis], format="flt", layout="mono")
+    frame.sample_rate = SAMPLE_RATE
+    graph.push(frame)
+    graph.push(None)
+    parts = []
+    while True:
+        try:
+            parts.append(graph.pull().to_ndarray()[0])
+        except (av.BlockingIOError, av.EOFError):
+            break
+    return np.concatenate(parts).astype(np.float32) if parts else samples
+
+
+def add_noise(samples: Samples, snr_db: float, colour: float, rng: Random) -> Samples:
+    """Noise with a power spectrum of 1 / f**colour (0 white, 1 pink, 2 brown) at an SNR in dB."""
+    spectrum = np.fft.rfft(rng.standard_normal(len(samples)))
+    frequency = np.maximum(np.arange(len(spectrum)), 20 * len(samples) / SAMPLE_RATE)
+    noise = np.fft.irfft(spectrum / frequency ** (colour / 2), len(samples))
+    gain = np.sqrt(np.mean(samples**2) / max(np.mean(noise**2), 1e-20) / 10 ** (snr_db / 10))
+    return (samples + gain * noise).astype(np.float32)
+
+
+def reverberate(samples: Samples, seconds: float, wet: float, rng: Random) -> Samples:
+    """Convolve with exponentially decaying noise: a room of that reverberation time (60 dB)."""
+    length = int(seconds * SAMPLE_RATE)
+    decay = np.exp(-6.9 * np.arange(length) / length)
+    response = rng.standard_normal(length) * decay
+    response *= wet / np.sqrt(np.sum(response**2))
+    response[0] += 1.0
+    size = len(samples) + length
+    product = np.fft.rfft(samples, size) * np.fft.rfft(response, size)
+    return np.fft.irfft(product, size)[: len(samples)].astype(np.float32)
+
+
+def band_limit(samples: Samples, low: float, high: float) -> Samples:
+    """Attenuate below `low` and above `high` Hz by 30 dB, as a small speaker or a telephone does."""
+    spectrum = np.fft.rfft(samples)
+    frequency = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
+    spectrum[(frequency < low) | (frequency > high)] *= 0.03
+    return np.fft.irfft(spectrum, len(samples)).astype(np.float32)
+
+
+def through_codec(samples: Samples, bit_rate: int) -> Samples:
+    """Encode as MP3 at `bit_rate` bits a second and decode again."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp3") as container:
+        stream = container.add_stream("libmp3lame", rate=SAMPLE_RATE, layout="mono")
+        stream.bit_rate = bit_rate
+        peak = max(1.0, float(np.abs(samples).max()))
+        frame = av.AudioFrame.from_ndarray(
+            (samples / peak)[np.newaxis], format="fltp", layout="mono"
+        )
+        frame.sample_rate = SAMPLE_RATE
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    buffer.seek(0)
+    with av.open(buffer) as container:
+        parts = [f.to_ndarray()[0] for f in container.decode(audio=0)]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def random_voice(samples: Samples, rng: Random) -> Samples:
+    """One augmented copy of a clip: pitch, tempo, and some of noise, room, band, codec, clipping."""
+    if rng.random() < 0.8:
+        pitch = 2 ** (rng.uniform(-2, 2) / 12)  # two semitones: more would change the emotion
+        samples = change_pitch_and_tempo(samples, pitch, rng.uniform(0.88, 1.14))
+    if rng.random() < 0.35:
+        samples = reverberate(samples, rng.uniform(0.1, 0.6), rng.uniform(0.2, 0.9), rng)
+    if rng.random() < 0.5:
+        samples = add_noise(samples, rng.uniform(5, 30), rng.choice([0.0, 1.0, 2.0]), rng)
+    if rng.random() < 0.2:
+        samples = band_limit(samples, rng.uniform(50, 300), rng.uniform(3000, 7000))
+    if rng.random() < 0.25:
+        samples = through_codec(samples, int(rng.choice([16_000, 24_000, 32_000])))
+    if rng.random() < 0.1:
+        limit = float(np.abs(samples).max()) * rng.uniform(0.2, 0.6)
+        samples = np.clip(samples, -limit, limit)
+    return samples
+
+
+def random_spectrogram(
+    spectrogram: NDArray[np.floating], frames: int, rng: Random
+) -> NDArray[np.float32]:
+    """Warp, filter, mask and cut or pad one standardised spectrogram to `frames`.
+
+    A small affine warp moves frequency (vocal tract length) and tempo, a random smooth curve
+    over frequency stands for another microphone (FilterAugment), two bands and two stretches of
+    time are blanked (SpecAugment).
+    """
+    x = np.asarray(spectrogram, np.float32)
+    floor = float(x.min())
+    stretch, shift, scale = rng.uniform(0.9, 1.1), rng.uniform(-1.5, 1.5), rng.uniform(0.95, 1.05)
+    length = max(8, round(len(x) * stretch))
+    matrix = np.array([[scale, 0, shift], [0, stretch, 0]])
+    x = cv2.warpAffine(
+        x, matrix, (MEL_BANDS, length), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    if rng.random() < 0.7:
+        knots = rng.uniform(-0.5, 0.5, rng.integers(3, 7))
+        curve = np.interp(
+            np.linspace(0, 1, MEL_BANDS), np.linspace(0, 1, len(knots)), knots
+        ).astype(np.float32)
+        x = x + curve
+    for _ in range(2):
+        width = rng.integers(0, 9)
+        first = rng.integers(0, MEL_BANDS - width + 1)
+        x[:, first : first + width] = 0.0
+        width = rng.integers(0, max(2, length // 8))
+        first = rng.integers(0, length - width + 1)
+        x[first : first + width] = 0.0
+    if length > frames:
+        first = rng.integers(0, length - frames + 1)
+        return x[first : first + frames]
+    before = rng.integers(0, frames - length + 1)
+    return np.pad(
+        x, ((before, frames - length - before), (0, 0)), constant_values=floor
+    )

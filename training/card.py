@@ -1,0 +1,112 @@
+"""The model card: `models/<name>/README.md`, written from the folder's own JSON files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from core.labels import EMOTIONS
+
+
+def write_card(folder: Path) -> None:
+    card = json.loads((folder / "model.json").read_text())
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    (folder / "README.md").write_text(_text(card, evaluation))
+
+
+def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
+    schedule = card["schedule"]
+    parts = [
+        f"# {card['name']}: {card['title'].lower()}",
+        f"{card['architecture']}. {card['parameters']:,} parameters, "
+        f"{card['bytes'] / 1e6:.2f} MB as LiteRT ({card['quantisation']}).",
+        "## How good it is",
+        f"By `{evaluation['command']}` on {evaluation['date']}, with the file that ships. "
+        "UAR is the unweighted average recall, ECE the expected calibration error.",
+        _splits_table(evaluation["splits"]),
+        *_details(evaluation),
+        "## How it was made",
+        f"{card['data']}.",
+        f"`python -m training train {card['name']} --data PATH`: {card['epochs_run']} epochs of "
+        f"SGD (batch {schedule['batch_size']}, peak rate {schedule['learning_rate']}, cosine, "
+        f"weight decay {schedule['weight_decay']}, label smoothing "
+        f"{schedule['label_smoothing']}, {schedule['dtype_policy']}), seed {card['seed']}, "
+        f"{card['wall_time_hours']:.1f} h on {card['hardware']}; commit `{card['git_commit']}`; "
+        + ", ".join(f"{k} {v}" for k, v in card["versions"].items())
+        + f". Temperature {card['temperature']}, fitted on validation data.",
+        _quantisation(card),
+        "## Limits",
+        "It reads expressions, acted ones at that, not inner feelings. It was not measured on "
+        "children, on other cultures than those of its data, or on people who did not act. It "
+        "must not be used to judge people at work or in schools, which the law forbids in places "
+        "(EU AI Act, Article 5).",
+        "## Licences",
+        f"Weights: {card['licence_of_weights']}. Data: {card['licence_of_data']}.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _splits_table(splits: dict[str, Any]) -> str:
+    rows = [
+        "| split | n | accuracy (95%) | UAR (95%) | macro F1 | ECE |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, m in splits.items():
+        rows.append(
+            f"| {name} | {m['n']:,} | {_with_interval(m, 'accuracy')} | "
+            f"{_with_interval(m, 'unweighted_average_recall')} | {m['macro_f1']:.3f} | "
+            f"{m['expected_calibration_error']:.3f} |"
+        )
+    return "\n".join(rows)
+
+
+def _with_interval(measures: dict[str, Any], name: str) -> str:
+    low, high = measures[f"{name}_95"]
+    return f"{measures[name]:.1%} ({low:.1%} to {high:.1%})"
+
+
+def _details(evaluation: dict[str, Any]) -> list[str]:
+    split = "test" if "test" in evaluation["splits"] else next(iter(evaluation["splits"]))
+    measures = evaluation["splits"][split]
+    rows = [
+        f"Confusion on {split}, counts; a row is the true emotion, a column the answer:",
+        "",
+        "| | " + " | ".join(EMOTIONS) + " | recall |",
+        "|---" * (len(EMOTIONS) + 2) + "|",
+    ]
+    for name, counts in zip(EMOTIONS, measures["confusion_matrix"], strict=True):
+        cells = " | ".join(str(count) for count in counts)
+        rows.append(f"| {name} | {cells} | {measures['classes'][name]['recall']:.1%} |")
+    parts = ["\n".join(rows)]
+    if "corpus_or_emotion" in evaluation:
+        parts.append(_corpus_or_emotion(evaluation["corpus_or_emotion"]))
+    return parts
+
+
+def _corpus_or_emotion(found: dict[str, Any]) -> str:
+    corpora = list(found["recall"])
+    rows = [
+        "Does it read the emotion, or how a corpus sounds? Test clips filtered so that their mean "
+        "spectrum is that of another corpus; unweighted average recall, and in brackets the share "
+        "of surprise heard as such / of other clips called surprise:",
+        "",
+        "| clips of | " + " | ".join(f"sounding like {c}" for c in corpora) + " |",
+        "|---" * (len(corpora) + 1) + "|",
+    ]
+    for corpus in corpora:
+        cells = []
+        for other in corpora:
+            surprise = found["surprise"][corpus][other]
+            hit = "no surprise" if surprise["hit"] is None else f"{surprise['hit']:.0%}"
+            cells.append(f"{found['recall'][corpus][other]:.1%} ({hit} / {surprise['false']:.0%})")
+        rows.append(f"| {corpus} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def _quantisation(card: dict[str, Any]) -> str:
+    measured = ", ".join(
+        f"{name} {m['validation_score']:.2%} ({m['bytes'] / 1e6:.2f} MB)"
+        for name, m in card["quantisations"].items()
+    )
+    return f"Validation accuracy by quantisation: {measured}."

@@ -1,0 +1,234 @@
+"""How good a shipped model is: the one place that `evaluation.json` comes from.
+
+What is measured is what ships: the LiteRT file, called through the same functions of `core` as
+the app calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DuetError
+from core.face import analyze_faces
+from core.face.classify import classify
+from core.labels import EMOTIONS
+from core.media import SAMPLE_RATE, decode_audio, decode_image
+from core.models import Model, ModelInfo, probabilities
+from core.voice import analyze_voice, overall_logits
+from core.voice.features import log_mel_spectrogram, mel_centres
+from training import fer2013, folders, voices
+from training.files import DataSetError, Files, locate
+from training.measures import summary, unweighted_average_recall
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A model's logits, not yet calibrated, with the truth. `logits` (n, 7), `labels` (n,)."""
+
+    logits: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.str_]
+    """(n,): corpus of each example; empty strings where there are none."""
+    left_out: tuple[str, ...] = ()
+    """What could not be read, and why."""
+
+    def where(self, mask: NDArray[np.bool_]) -> Answers:
+        return Answers(self.logits[mask], self.labels[mask], self.groups[mask])
+
+
+def face_answers(model: Model, data: Path, split: str) -> Answers:
+    """On a split of FER2013: `validation`, `test`, or `test-distinct` (test less training copies)."""
+    splits = fer2013.load(data)
+    faces = splits["test" if split == "test-distinct" else split]
+    if split == "test-distinct":
+        faces = fer2013.without_copies_of(faces, splits["train"])
+    logits = np.concatenate(
+        [
+            classify(faces.images[start : start + 128], model)[0]
+            for start in range(0, len(faces), 128)
+        ]
+    )
+    return Answers(logits, faces.labels, np.full(len(faces), ""))
+
+
+@dataclass(frozen=True)
+class HeardClips:
+    """The clips of a split that decode, with their samples at 16 kHz."""
+
+    clips: list[voices.Clip]
+    samples: list[NDArray[np.float32]]
+    left_out: tuple[str, ...]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return np.array([clip.label for clip in self.clips])
+
+    @property
+    def corpora(self) -> NDArray[np.str_]:
+        return np.array([clip.corpus for clip in self.clips])
+
+
+def heard_clips(data: Path, split: str) -> HeardClips:
+    archives = {c: Files(p) for c in voices.CORPORA if (p := locate(data, c)) is not None}
+    kept, samples, left_out = [], [], []
+    for clip in voices.clips(data):
+        if clip.split != split:
+            continue
+        try:
+            decoded = decode_audio(archives[clip.corpus].read(clip.path), clip.path)
+        except DuetError as error:
+            left_out.append(f"{clip.corpus} {clip.path}: {error.message}")
+            continue
+        kept.append(clip)
+        samples.append(decoded.samples)
+    return HeardClips(kept, samples, tuple(left_out))
+
+
+def voice_answers(model: Model, data: Path, split: str) -> Answers:
+    """On the speakers of `validation` or `test`, all corpora."""
+    heard = heard_clips(data, split)
+    return Answers(
+        np.stack([overall_logits(s, model) * model.info.temperature for s in heard.samples]),
+        heard.labels,
+        heard.corpora,
+        heard.left_out,
+    )
+
+
+def folder_answers(model: Model, data: Path, faces: str) -> Answers:
+    """On class-named folders of images or recordings, each file analysed as the app would."""
+    logits, labels, left_out = [], [], []
+    suffixes = IMAGE_SUFFIXES if model.info.task == "face" else voices.AUDIO_SUFFIXES
+    for name, content, label in folders.examples(data, suffixes):
+        try:
+            if model.info.task == "face":
+                picture = decode_image(content, name)
+                emotion = analyze_faces(picture, model, faces=faces).faces[0].emotion
+            else:
+                emotion = analyze_voice(decode_audio(content, name), model).emotion
+        except DuetError as error:
+            left_out.append(f"{name}: {error.message}")
+            continue
+        logits.append(np.log(np.maximum(emotion.probabilities, 1e-12)) * model.info.temperature)
+        labels.append(label)
+    if not labels:
+        raise DataSetError(f"Nothing in {data} could be analysed. {left_out[0]}")
+    return Answers(
+        np.array(logits), np.array(labels), np.full(len(labels), ""), tuple(left_out)
+    )
+
+
+def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
+    """The temperature with the least negative log-likelihood (Guo et al. 2017), by grid."""
+    grid = np.exp(np.linspace(np.log(0.2), np.log(5), 400))
+    rows = np.arange(len(labels))
+    losses = [-np.log(probabilities(logits, t)[rows, labels] + 1e-12).mean() for t in grid]
+    return round(float(grid[int(np.argmin(losses))]), 4)
+
+
+def _summaries(answers: Answers, temperature: float, split: str) -> dict[str, Any]:
+    found = {split: summary(probabilities(answers.logits, temperature), answers.labels)}
+    corpora = [c for c in voices.CORPORA if (answers.groups == c).any()]
+    for corpus in corpora:
+        part = answers.where(answers.groups == corpus)
+        found[f"{split}/{corpus}"] = summary(probabilities(part.logits, temperature), part.labels)
+    return found
+
+
+def evaluate(
+    model: Model, data: Path, split: str | None = None, faces: str = "cropped"
+) -> dict[str, Any]:
+    """Splits -> measures (see `training.measures.summary`), on what is found at `data`."""
+    info = model.info
+    if info.task == "face" and locate(data, "fer2013") is not None:
+        known: dict[str, Callable[[], Answers]] = {
+            s: lambda s=s: face_answers(model, data, s)
+            for s in ("validation", "test", "test-distinct")
+        }
+    elif info.task == "voice" and any(locate(data, c) for c in voices.CORPORA):
+        known = {s: lambda s=s: voice_answers(model, data, s) for s in ("validation", "test")}
+    else:
+        known = {"folder": lambda: folder_answers(model, data, faces)}
+    if split is not None and split not in known:
+        raise DataSetError(f"{data} has no split {split!r}; there are {', '.join(known)}.")
+    splits: dict[str, Any] = {}
+    for name, answer in known.items():
+        if split in (None, name):
+            answers = answer()
+            splits.update(_summaries(answers, info.temperature, name))
+            if answers.left_out:
+                splits[name]["left_out"] = list(answers.left_out)
+    report: dict[str, Any] = {"name": info.name, "splits": splits}
+    if info.task == "voice" and split is None and "test" in known:
+        report["corpus_or_emotion"] = corpus_or_emotion(model, data)
+    return report
+
+
+def corpus_or_emotion(model: Model, data: Path) -> dict[str, Any]:
+    """Does the model read the corpus instead of the emotion? Clips in another corpus's sound.
+
+    The mean spectrum of each test corpus (its microphone, room and coding) is taken off its
+    clips and another corpus's put on. A model that leant on how a corpus sounds would lose its
+    answers, and would call nothing that sounds like CREMA-D surprised, nor hear surprise in
+    CREMA-D more often when it sounds like the others.
+
+    Returns
+    -------
+    `recall`: corpus -> sound -> unweighted average recall; `surprise`: the same for the share of
+    clips called surprise, for clips of surprise (`hit`) and of anything else (`false`).
+    """
+    heard = heard_clips(data, "test")
+    labels, corpus_of = heard.labels, heard.corpora
+    corpora = [c for c in voices.CORPORA if (corpus_of == c).any()]
+    means = np.stack([log_mel_spectrogram(s).mean(axis=0) for s in heard.samples])
+    sound = {c: means[corpus_of == c].mean(axis=0) for c in corpora}
+    recall: dict[str, dict[str, float]] = {}
+    surprise: dict[str, dict[str, dict[str, float | None]]] = {}
+    index = EMOTIONS.index("surprise")
+    for corpus in corpora:
+        rows = np.flatnonzero(corpus_of == corpus)
+        recall[corpus], surprise[corpus] = {}, {}
+        for other in corpora:
+            change = sound[other] - sound[corpus]
+            answers = np.array(
+                [overall_logits(_coloured(heard.samples[i], change), model).argmax() for i in rows]
+            )
+            recall[corpus][other] = round(unweighted_average_recall(labels[rows], answers), 4)
+            called, meant = answers == index, labels[rows] == index
+            surprise[corpus][other] = {
+                "hit": round(float(called[meant].mean()), 4) if meant.any() else None,
+                "false": round(float(called[~meant].mean()), 4),
+            }
+    return {"recall": recall, "surprise": surprise}
+
+
+def _coloured(
+    samples: NDArray[np.float32], change_db: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Filter samples by a curve in dB over the mel bands, levelled to leave loudness alone."""
+    spectrum = np.fft.rfft(samples)
+    frequency = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
+    curve = np.interp(frequency, mel_centres(), change_db - change_db.mean())
+    return np.fft.irfft(spectrum * 10 ** (curve / 20), len(samples)).astype(np.float32)
+
+
+def headline(info: ModelInfo, report: dict[str, Any]) -> str:
+    """The measures of every split in aligned lines."""
+    lines = [f"{info.name}: {info.title}", ""]
+    lines.append(f"{'split':22} {'n':>6}  {'accuracy (95%)':24} {'UAR':>6} {'F1':>6} {'ECE':>6}")
+    for name, m in report["splits"].items():
+        low, high = m["accuracy_95"]
+        accuracy = f"{m['accuracy']:.1%} ({low:.1%} to {high:.1%})"
+        lines.append(
+            f"{name:22} {m['n']:6}  {accuracy:24} {m['unweighted_average_recall']:6.1%} "
+            f"{m['macro_f1']:6.3f} {m['expected_calibration_error']:6.3f}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,108 @@
+"""From trained weights to a model folder: LiteRT flatbuffer, `model.json`, card, history.
+
+The one module of the project that needs TensorFlow itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from core.labels import EMOTIONS
+from core.models import MODELS_FOLDER
+from training.architectures import ARCHITECTURES
+
+
+def to_litert(
+    model: keras.Model,
+    quantisation: str,
+    examples: Iterator[NDArray[np.float32]] | None = None,
+) -> bytes:
+    """Convert to a LiteRT flatbuffer with one signature: the model's input -> its named outputs.
+
+    Parameters
+    ----------
+    quantisation : `float32`; `float16` (weights); `dynamic` (int8 weights); `int8` (weights and
+        activations; float32 in and out), which needs `examples`, typical inputs of one each.
+    """
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, format="tf_saved_model", verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if quantisation != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantisation == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if quantisation == "int8":
+            chosen = list(examples or ())
+            converter.representative_dataset = lambda: ([x] for x in chosen)
+        return converter.convert()
+
+
+def file_facts(content: bytes) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
+def git_commit() -> str:
+    """The commit checked out, with `-dirty` when tracked files differ from it."""
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def versions() -> dict[str, str]:
+    import tensorflow as tf
+
+    return {
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def rebuild(name: str, weights: Path) -> keras.Model:
+    """The network in float32 with its trained weights."""
+    model = ARCHITECTURES[name]()
+    model.load_weights(weights)
+    return model
+
+
+def write_folder(
+    name: str,
+    content: bytes,
+    card: dict[str, Any],
+    history: Path,
+    models: Path = MODELS_FOLDER,
+) -> Path:
+    """Write `models/name` but for its evaluation; `card` is completed with the file's facts."""
+    folder = models / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.tflite").write_bytes(content)
+    if history.exists() and history.resolve() != (folder / "history.csv").resolve():
+        shutil.copy(history, folder / "history.csv")
+    facts = {"labels": list(EMOTIONS), **file_facts(content)}
+    write_json(folder / "model.json", {**card, **facts})
+    return folder
+
+
+def write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,94 @@
+"""How good an answer is: the measures that `evaluation.json` holds."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.labels import EMOTIONS
+
+Labels = NDArray[np.int64]
+
+
+def confusion_matrix(labels: Labels, answers: Labels) -> NDArray[np.int64]:
+    """Counts (7, 7): row is the true emotion, column the answer."""
+    matrix = np.zeros((len(EMOTIONS), len(EMOTIONS)), np.int64)
+    np.add.at(matrix, (labels, answers), 1)
+    return matrix
+
+
+def unweighted_average_recall(labels: Labels, answers: Labels) -> float:
+    """Mean recall over the emotions that occur in `labels`; chance is one over their number."""
+    matrix = confusion_matrix(labels, answers)
+    support = matrix.sum(axis=1)
+    present = support > 0
+    return float(np.mean(matrix.diagonal()[present] / support[present]))
+
+
+def expected_calibration_error(
+    probabilities: NDArray[np.floating], labels: Labels, bins: int = 15
+) -> float:
+    """Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017)."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    error = 0.0
+    for b in range(bins):
+        rows = index == b
+        if rows.any():
+            error += rows.mean() * abs(right[rows].mean() - confidence[rows].mean())
+    return float(error)
+
+
+def bootstrap_interval(
+    labels: Labels,
+    answers: Labels,
+    measure=lambda labels, answers: float(np.mean(labels == answers)),
+    rounds: int = 1000,
+    seed: int = 7,
+) -> tuple[float, float]:
+    """95% percentile bootstrap interval of `measure` over examples."""
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(rounds):
+        rows = rng.integers(0, len(labels), len(labels))
+        values.append(measure(labels[rows], answers[rows]))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def summary(probabilities: NDArray[np.floating], labels: Labels) -> dict[str, object]:
+    """All that `evaluation.json` says of one split.
+
+    Parameters
+    ----------
+    probabilities : (n, 7), calibrated. labels : (n,).
+    """
+    answers = probabilities.argmax(axis=1)
+    matrix = confusion_matrix(labels, answers)
+    support, chosen, right = matrix.sum(axis=1), matrix.sum(axis=0), matrix.diagonal()
+    recall = right / np.maximum(support, 1)
+    precision = right / np.maximum(chosen, 1)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    present = support > 0
+    interval = bootstrap_interval(labels, answers)
+    recall_interval = bootstrap_interval(labels, answers, unweighted_average_recall)
+    return {
+        "n": len(labels),
+        "accuracy": round(float(np.mean(answers == labels)), 4),
+        "accuracy_95": [round(v, 4) for v in interval],
+        "unweighted_average_recall": round(float(recall[present].mean()), 4),
+        "unweighted_average_recall_95": [round(v, 4) for v in recall_interval],
+        "macro_f1": round(float(f1[present].mean()), 4),
+        "expected_calibration_error": round(expected_calibration_error(probabilities, labels), 4),
+        "classes": {
+            name: {
+                "precision": round(float(precision[i]), 4),
+                "recall": round(float(recall[i]), 4),
+                "f1": round(float(f1[i]), 4),
+                "support": int(support[i]),
+            }
+            for i, name in enumerate(EMOTIONS)
+        },
+        "confusion_matrix": matrix.tolist(),
+    }

@@ -1,0 +1,83 @@
+"""What is needed, besides its network, to train, ship and describe each model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.face.tensor import face_tensor
+from core.models import Task
+from training import face, fer2013, voice, voices
+from training.loop import Schedule
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one model is made."""
+
+    task: Task
+    title: str
+    architecture: str
+    input: dict[str, Any]
+    data: str
+    data_licence: str
+    schedule: Schedule
+    train: Callable[..., Path]
+    examples: Callable[[Path, Path], list[NDArray[np.float32]]]
+    """(data, run) -> typical inputs of the network, for int8 calibration."""
+    score: Callable[[NDArray[np.int64], NDArray[np.int64]], float]
+    """(labels, answers) -> the measure by which quantisation is judged."""
+
+
+def _face_examples(data: Path, run: Path) -> list[NDArray[np.float32]]:
+    images = fer2013.training_splits(data)["train"].images
+    rng = np.random.default_rng(0)
+    return [face_tensor(images[i]) for i in rng.choice(len(images), 300, replace=False)]
+
+
+def _voice_examples(data: Path, run: Path) -> list[NDArray[np.float32]]:
+    train = voices.load(data, run.parent / "cache", voice.VARIANTS).of("train")
+    rng = np.random.default_rng(0)
+    rows = rng.choice(len(train), min(200, len(train)), replace=False)
+    return [train.spectrograms[i].astype(np.float32)[None, :, :, None] for i in rows]
+
+
+RECIPES: dict[str, Recipe] = {
+    "face-cnn": Recipe(
+        task="face",
+        title="Compact face network",
+        architecture="Residual CNN with squeeze-and-excitation on 48x48 grey faces; "
+        "seven 1x1-convolution evidence maps, averaged to logits",
+        input={"shape": ["n", 48, 48, 1], "preprocessing": "core.face.tensor.face_tensor"},
+        data="FER2013 Training (copies of PublicTest and PrivateTest images removed); "
+        "chosen and calibrated on PublicTest; judged on PrivateTest",
+        data_licence="FER2013: Kaggle competition data, research use",
+        schedule=face.SCHEDULE,
+        train=face.train,
+        examples=_face_examples,
+        score=lambda labels, answers: float(np.mean(labels == answers)),
+    ),
+    "voice-cnn": Recipe(
+        task="voice",
+        title="Compact voice network",
+        architecture="Residual CNN on log-mel spectrograms with four-headed attention pooling "
+        "over time",
+        input={
+            "shape": ["n", "frames", 64, 1],
+            "preprocessing": "core.voice.features.voice_tensor",
+        },
+        data="RAVDESS, CREMA-D, SAVEE and TESS, split by speaker; chosen and calibrated on the "
+        "validation speakers; judged on the test speakers",
+        data_licence="RAVDESS CC BY-NC-SA 4.0; CREMA-D ODbL 1.0; SAVEE research use; "
+        "TESS CC BY-NC-ND 4.0",
+        schedule=voice.SCHEDULE,
+        train=voice.train,
+        examples=_voice_examples,
+        score=lambda labels, answers: float(np.mean(labels == answers)),
+    ),
+}

@@ -1,0 +1,115 @@
+"""From a finished run to `models/<name>`: convert, calibrate, evaluate, describe."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from core.models import MODELS_FOLDER, Model, read_info
+from training.card import write_card
+from training.evaluate import Answers, evaluate, face_answers, fit_temperature, voice_answers
+from training.export import (
+    git_commit,
+    rebuild,
+    to_litert,
+    versions,
+    write_folder,
+    write_json,
+)
+from training.recipes import RECIPES, Recipe
+
+LARGEST_BYTES = 4 * 1024 * 1024
+QUANTISATIONS = ("int8", "dynamic", "float16")
+"""In the order of preference: the fastest first."""
+MOST_LOSS = 0.003
+"""Of the validation score: what a quantisation may cost."""
+
+
+def validation_answers(model: Model, data: Path) -> Answers:
+    measure = face_answers if model.info.task == "face" else voice_answers
+    return measure(model, data, "validation")
+
+
+def ship(name: str, data: Path, run: Path, models: Path = MODELS_FOLDER) -> Path:
+    """Write the model folder of a run; return it.
+
+    The first of `QUANTISATIONS` that costs at most `MOST_LOSS` on validation data is shipped; if
+    none does, float16. All measurements go into `model.json`.
+    """
+    recipe = RECIPES[name]
+    network = rebuild(name, run / "best.weights.h5")
+    examples = recipe.examples(data, run)
+    card = _card(name, recipe, network.count_params(), run)
+    measured: dict[str, Any] = {}
+    chosen: tuple[str, bytes, Answers] | None = None
+    for quantisation in ("float32", *QUANTISATIONS):
+        content = to_litert(network, quantisation, iter(examples))
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = write_folder(name, content, card, Path("none"), Path(scratch))
+            answers = validation_answers(Model(read_info(folder)), data)
+        score = recipe.score(answers.labels, answers.logits.argmax(axis=1))
+        measured[quantisation] = {"validation_score": round(score, 4), "bytes": len(content)}
+        print(f"{quantisation}: validation {score:.2%}, {len(content):,} bytes", flush=True)
+        if quantisation == "float32":
+            continue
+        loss = measured["float32"]["validation_score"] - score
+        if len(content) <= LARGEST_BYTES and (loss <= MOST_LOSS or quantisation == "float16"):
+            chosen = (quantisation, content, answers)
+            break
+    if chosen is None:
+        raise SystemExit(f"No quantisation of {name} fits into {LARGEST_BYTES:,} bytes.")
+    quantisation, content, answers = chosen
+    card.update(
+        temperature=fit_temperature(answers.logits, answers.labels),
+        quantisation=quantisation,
+        quantisations=measured,
+    )
+    folder = write_folder(name, content, card, run / "history.csv", models)
+    write_evaluation(folder, data)
+    return folder
+
+
+def write_evaluation(folder: Path, data: Path) -> dict[str, Any]:
+    """Measure the model in `folder` on `data`; write `evaluation.json` and the card."""
+    info = read_info(folder)
+    report = {
+        **evaluate(Model(info), data),
+        "command": f"python -m training evaluate {info.name} --data PATH --write",
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    write_json(folder / "evaluation.json", report)
+    write_card(folder)
+    return report
+
+
+def _card(name: str, recipe: Recipe, parameters: int, run: Path) -> dict[str, Any]:
+    state = json.loads((run / "state.json").read_text())
+    return {
+        "name": name,
+        "task": recipe.task,
+        "title": recipe.title,
+        "architecture": recipe.architecture,
+        "parameters": parameters,
+        "input": recipe.input,
+        "outputs": "logits and the evidence they are made of",
+        "temperature": 1.0,
+        "default": True,
+        "data": recipe.data,
+        "schedule": state["schedule"],
+        "epochs_run": state["epoch"],
+        "best_epoch": state.get("best_epoch"),
+        "seed": state["schedule"]["seed"],
+        "git_commit": git_commit(),
+        "versions": versions(),
+        "hardware": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "wall_time_hours": round(state["seconds"] / 3600, 2),
+        "licence_of_weights": "CC BY-NC-SA 4.0 (research; the data allow no commercial use)",
+        "licence_of_data": recipe.data_licence,
+    }
+
+

@@ -1,0 +1,165 @@
+"""How `voice-cnn` is trained: four corpora together, drawn so that no corpus tells the emotion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from core.labels import EMOTIONS
+from core.voice.features import FRAMES_PER_SECOND
+from training import voices
+from training.augment_voice import random_spectrogram
+from training.loop import Batches, Schedule, fit, one_hot
+from training.measures import unweighted_average_recall
+
+SCHEDULE = Schedule(epochs=40, batch_size=64, learning_rate=0.05)
+
+CORPUS_SHARE = {"crema_d": 0.5, "ravdess": 0.28, "savee": 0.1, "tess": 0.12}
+"""How often each corpus is drawn. Within a corpus every emotion is drawn equally often."""
+
+VARIANTS = 3
+"""Augmented copies of each training clip, besides the clip itself."""
+
+MAX_FRAMES = round(3.2 * FRAMES_PER_SECOND)
+MIXUP_ALPHA = 0.3
+MIXUP_SHARE = 0.5
+
+
+def masked_cross_entropy(label_smoothing: float) -> Callable:
+    """Cross-entropy over the emotions that the clip's corpus knows.
+
+    Targets (n, 14): soft labels (n, 7) and, behind them, 1 for every emotion that the actors
+    were asked for. CREMA-D has no surprise: leaving surprise out of the softmax for its clips
+    keeps the model from learning that what sounds like CREMA-D cannot be surprised.
+    """
+
+    def loss(targets, logits):
+        labels, allowed = targets[:, : len(EMOTIONS)], targets[:, len(EMOTIONS) :]
+        spread = allowed / ops.sum(allowed, axis=1, keepdims=True)
+        labels = labels * (1 - label_smoothing) + spread * label_smoothing
+        log_probability = ops.log_softmax(logits - 1e4 * (1 - allowed), axis=1)
+        return -ops.sum(labels * log_probability * allowed, axis=1)
+
+    return loss
+
+
+def masked_accuracy(targets, logits):
+    labels, allowed = targets[:, : len(EMOTIONS)], targets[:, len(EMOTIONS) :]
+    answer = ops.argmax(logits - 1e4 * (1 - allowed), axis=1)
+    return ops.cast(ops.equal(answer, ops.argmax(labels, axis=1)), "float32")
+
+
+def predicted_logits(model: keras.Model, data: voices.Voices) -> NDArray[np.float32]:
+    """Logits (n, 7); clips of about one length go through the network together."""
+    logits = np.empty((len(data), len(EMOTIONS)), np.float32)
+    order = np.argsort([len(s) for s in data.spectrograms], kind="stable")
+    for start in range(0, len(order), 32):
+        rows = order[start : start + 32]
+        frames = max(len(data.spectrograms[i]) for i in rows)
+        batch = np.stack([_padded(data.spectrograms[i], frames) for i in rows])
+        logits[rows] = model.predict_on_batch(batch[..., np.newaxis])["logits"]
+    return logits
+
+
+def _padded(spectrogram: NDArray[np.floating], frames: int) -> NDArray[np.float32]:
+    missing = frames - len(spectrogram)
+    return np.pad(
+        spectrogram.astype(np.float32),
+        ((missing // 2, missing - missing // 2), (0, 0)),
+        constant_values=float(spectrogram.min()),
+    )
+
+
+def drawing_probabilities(clips: tuple[voices.Clip, ...]) -> NDArray[np.float64]:
+    """Probability of each clip to be drawn: corpora by share, emotions within them alike."""
+    cells = [(clip.corpus, clip.emotion) for clip in clips]
+    count = {cell: cells.count(cell) for cell in set(cells)}
+    emotions = {corpus: {e for c, e in count if c == corpus} for corpus, _ in count}
+    probability = np.array(
+        [CORPUS_SHARE[c] / len(emotions[c]) / count[c, e] for c, e in cells], np.float64
+    )
+    return probability / probability.sum()
+
+
+def train(
+    build: Callable[[], keras.Model],
+    data: Path,
+    run: Path,
+    schedule: Schedule = SCHEDULE,
+    fraction: float = 1.0,
+) -> Path:
+    """Train on the training speakers, choose on the validation speakers; the best weights."""
+    everything = voices.load(data, run.parent / "cache", VARIANTS, schedule.seed)
+    if fraction < 1:
+        rng = np.random.default_rng(schedule.seed)
+        everything = everything.where(rng.random(len(everything)) < fraction)
+    pool, validation = everything.of("train"), everything.of("validation")
+    probability = drawing_probabilities(pool.clips)
+    per_epoch = max(schedule.batch_size, len(pool) // (1 + VARIANTS))
+    steps = per_epoch // schedule.batch_size
+    labels = one_hot(pool.labels, len(EMOTIONS))
+    allowed = np.array(
+        [[e in voices.EMOTIONS_OF[c.corpus] for e in EMOTIONS] for c in pool.clips], np.float32
+    )
+    lengths = np.array([len(s) for s in pool.spectrograms])
+
+    def epoch_batches(epoch: int) -> Batches:
+        rng = np.random.default_rng([schedule.seed, epoch])
+        drawn = rng.choice(len(pool), steps * schedule.batch_size, p=probability)
+        # Clips of about one length share a batch, so that little of it is padding.
+        drawn = drawn[np.argsort(lengths[drawn] * rng.uniform(0.8, 1.25, len(drawn)))]
+        batches = rng.permutation(drawn.reshape(steps, schedule.batch_size))
+
+        def make(index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            rows, rng = batches[index], np.random.default_rng([schedule.seed, epoch, index])
+            frames = min(MAX_FRAMES, -(-int(lengths[rows].max()) // 16) * 16)
+            x = np.stack([random_spectrogram(pool.spectrograms[i], frames, rng) for i in rows])
+            x, y = mixed_up(x, labels[rows], allowed[rows], rng)
+            return x[..., np.newaxis], np.concatenate([y, allowed[rows]], axis=1)
+
+        return Batches(steps, make)
+
+    def validation_score(model: keras.Model) -> dict[str, float]:
+        logits = predicted_logits(model, validation)
+        recall = {}
+        for corpus in voices.CORPORA:
+            rows = np.array([clip.corpus == corpus for clip in validation.clips], bool)
+            if rows.any():
+                answers = logits[rows].argmax(1)
+                recall[corpus] = unweighted_average_recall(validation.labels[rows], answers)
+        counted = [recall[c] for c in ("ravdess", "crema_d") if c in recall] or [*recall.values()]
+        return {**{f"uar_{c}": r for c, r in recall.items()}, "score": float(np.mean(counted))}
+
+    return fit(
+        build,
+        schedule,
+        steps,
+        epoch_batches,
+        validation_score,
+        run,
+        loss=masked_cross_entropy(schedule.label_smoothing),
+        accuracy=masked_accuracy,
+    )
+
+
+def mixed_up(
+    x: NDArray[np.float32],
+    labels: NDArray[np.float32],
+    allowed: NDArray[np.float32],
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mixup (Zhang et al. 2018) of some clips with others whose corpora know the same emotions."""
+    partner = np.arange(len(x))
+    for kind in np.unique(allowed, axis=0):
+        rows = np.flatnonzero((allowed == kind).all(axis=1))
+        partner[rows] = rng.permutation(rows)
+    weight = rng.beta(MIXUP_ALPHA, MIXUP_ALPHA, len(x)).astype(np.float32)
+    weight = np.where(rng.random(len(x)) < MIXUP_SHARE, np.maximum(weight, 1 - weight), 1.0)
+    weight = weight.astype(np.float32)[:, np.newaxis]
+    mixed = x * weight[..., np.newaxis] + x[partner] * (1 - weight[..., np.newaxis])
+    return mixed, labels * weight + labels[partner] * (1 - weight)

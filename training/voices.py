@@ -1,0 +1,262 @@
+"""RAVDESS, CREMA-D, SAVEE and TESS: clips, who speaks in them, and the split by speaker."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DuetError
+from core.labels import EMOTIONS, INDEX
+from core.media import decode_audio
+from core.voice import features
+from training.files import DataSetError, Files, locate
+
+AUDIO_SUFFIXES = {".wav", ".ogg", ".flac", ".mp3", ".m4a", ".opus", ".webm"}
+CORPORA = ("ravdess", "crema_d", "savee", "tess")
+
+TEST_SPEAKERS = {
+    "ravdess": {"2", "5", "14", "15", "16"},
+    "crema_d": {str(actor) for actor in range(1074, 1092)},
+    "savee": {"KL"},
+    "tess": {"YAF"},
+}
+VALIDATION_SPEAKERS = {
+    "ravdess": {"3", "6", "7", "13"},
+    "crema_d": {str(actor) for actor in range(1062, 1074)},
+    "savee": {"JK"},
+    "tess": set[str](),
+}
+
+EMOTIONS_OF = {
+    "ravdess": set(EMOTIONS),
+    "crema_d": set(EMOTIONS) - {"surprise"},
+    "savee": set(EMOTIONS),
+    "tess": set(EMOTIONS),
+}
+"""What the actors of each corpus were asked for."""
+
+_RAVDESS = {
+    "01": "neutral",
+    "02": "neutral",  # calm, as in the paper
+    "03": "happy",
+    "04": "sad",
+    "05": "angry",
+    "06": "fear",
+    "07": "disgust",
+    "08": "surprise",
+}
+_CREMA_D = {
+    "ANG": "angry",
+    "DIS": "disgust",
+    "FEA": "fear",
+    "HAP": "happy",
+    "NEU": "neutral",
+    "SAD": "sad",
+}
+_SAVEE = {
+    "a": "angry",
+    "d": "disgust",
+    "f": "fear",
+    "h": "happy",
+    "n": "neutral",
+    "sa": "sad",
+    "su": "surprise",
+}
+_TESS = {
+    "angry": "angry",
+    "disgust": "disgust",
+    "fear": "fear",
+    "happy": "happy",
+    "neutral": "neutral",
+    "ps": "surprise",
+    "sad": "sad",
+}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording of a corpus."""
+
+    corpus: str
+    path: str
+    """Inside the corpus's folder or zip."""
+    speaker: str
+    emotion: str
+    split: str
+    """train, validation or test."""
+
+    @property
+    def label(self) -> int:
+        return INDEX[self.emotion]
+
+
+def parse(corpus: str, path: PurePosixPath) -> tuple[str, str] | None:
+    """(speaker, emotion) from a clip's name, or None for a file of another kind."""
+    stem = path.stem
+    if corpus == "ravdess":
+        parts = stem.split("-")
+        if len(parts) == 7 and parts[0] == "03" and parts[2] in _RAVDESS:
+            return str(int(parts[6])), _RAVDESS[parts[2]]
+    elif corpus == "crema_d":
+        parts = stem.split("_")
+        if len(parts) == 4 and parts[2] in _CREMA_D:
+            return parts[0], _CREMA_D[parts[2]]
+    elif corpus == "savee":
+        match = re.fullmatch(r"([A-Z]{2})_([a-z]{1,2})\d+", stem)
+        if match and match[2] in _SAVEE:
+            return match[1], _SAVEE[match[2]]
+    elif corpus == "tess":
+        parts = stem.split("_")
+        if len(parts) >= 3 and parts[-1].lower() in _TESS:
+            # One clip of the set is spelt OA instead of OAF.
+            return "OAF" if parts[0].startswith("OA") else parts[0], _TESS[parts[-1].lower()]
+    return None
+
+
+def split_of(corpus: str, speaker: str) -> str:
+    if speaker in TEST_SPEAKERS[corpus]:
+        return "test"
+    if speaker in VALIDATION_SPEAKERS[corpus]:
+        return "validation"
+    return "train"
+
+
+def clips(data: Path | str) -> list[Clip]:
+    """All clips of the corpora found at `data`, each once, sorted.
+
+    Raises
+    ------
+    DataSetError
+        When none of the four is there.
+    """
+    found: list[Clip] = []
+    for corpus in CORPORA:
+        path = locate(data, corpus)
+        if path is None:
+            continue
+        names: set[str] = set()
+        for name in Files(path).with_suffix(AUDIO_SUFFIXES):
+            parsed = parse(corpus, name)
+            if parsed is None or name.stem in names:  # Kaggle's RAVDESS holds every clip twice
+                continue
+            names.add(name.stem)
+            speaker, emotion = parsed
+            found.append(Clip(corpus, str(name), speaker, emotion, split_of(corpus, speaker)))
+    if not found:
+        raise DataSetError(
+            f"No voice data at {data}: put ravdess.zip, crema_d.zip, savee.zip or tess.zip, or "
+            "their unpacked folders, there."
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Voices:
+    """Spectrograms with labels: `spectrograms[i]` is (frames, MEL_BANDS), standardised."""
+
+    clips: tuple[Clip, ...]
+    spectrograms: tuple[NDArray[np.float16], ...]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return np.array([clip.label for clip in self.clips])
+
+    def where(self, mask: NDArray[np.bool_]) -> Voices:
+        rows = np.flatnonzero(mask)
+        return Voices(
+            tuple(self.clips[i] for i in rows), tuple(self.spectrograms[i] for i in rows)
+        )
+
+    def of(self, split: str, corpus: str | None = None) -> Voices:
+        return self.where(
+            np.array([c.split == split and corpus in (None, c.corpus) for c in self.clips], bool)
+        )
+
+
+def spectrogram(samples: NDArray[np.float32]) -> NDArray[np.float16]:
+    """The network's view of a clip, (frames, MEL_BANDS)."""
+    return features.voice_tensor(samples)[0][0, :, :, 0].astype(np.float16)
+
+
+def load(data: Path | str, cache: Path, variants: int = 0, seed: int = 7) -> Voices:
+    """Spectrograms of all clips, computed once in parallel and kept in `cache`.
+
+    Parameters
+    ----------
+    variants : how many augmented copies of each *training* clip to add behind the clips
+        themselves (made after the split, from training clips only).
+
+    A clip that cannot be decoded, or is silent, is named on standard output and left out.
+    """
+    listed = clips(data)
+    jobs = [(clip, None) for clip in listed]
+    jobs += [(c, [seed, v]) for v in range(variants) for c in listed if c.split == "train"]
+    key = sha256(repr((jobs, _constants())).encode()).hexdigest()[:16]
+    path = cache / f"voices-{key}.npz"
+    if path.exists():
+        stored = np.load(path)
+        flat, lengths = stored["flat"], stored["lengths"]
+    else:
+        parts = list(_spectrograms(Path(data), jobs))
+        lengths = np.array([len(part) for part in parts])
+        flat = np.concatenate(parts)
+        cache.mkdir(parents=True, exist_ok=True)
+        np.savez(path, flat=flat, lengths=lengths)
+    ends = np.cumsum(lengths)
+    keep = [
+        (clip, flat[end - length : end])
+        for (clip, _), length, end in zip(jobs, lengths, ends, strict=True)
+        if length
+    ]
+    return Voices(tuple(c for c, _ in keep), tuple(s for _, s in keep))
+
+
+def _constants() -> dict[str, object]:
+    return {k: v for k, v in vars(features).items() if k.isupper()}
+
+
+def _spectrograms(data: Path, jobs: list) -> Iterator[NDArray[np.float16]]:
+    """In the order of `jobs`; (0, MEL_BANDS) for a clip that cannot be used."""
+    with ProcessPoolExecutor(os.cpu_count(), initializer=_open, initargs=(data,)) as pool:
+        for done, part in enumerate(pool.map(_spectrogram, jobs, chunksize=16), 1):
+            if done % 1000 == 0 or done == len(jobs):
+                print(f"spectrograms: {done} of {len(jobs)}", flush=True)
+            yield part
+
+
+_archives: dict[str, Files] = {}
+
+
+def _open(data: Path) -> None:
+    for corpus in CORPORA:
+        path = locate(data, corpus)
+        if path is not None:
+            _archives[corpus] = Files(path)
+
+
+def _spectrogram(job: tuple[Clip, list[int] | None]) -> NDArray[np.float16]:
+    from training.augment_voice import random_voice
+
+    clip, seed = job
+    try:
+        samples = decode_audio(_archives[clip.corpus].read(clip.path), clip.path).samples
+        if not np.any(samples):
+            raise DuetError("silent", "The recording is silent.")
+    except DuetError as error:
+        print(f"left out {clip.corpus} {clip.path}: {error.message}", flush=True)
+        return np.empty((0, features.MEL_BANDS), np.float16)
+    if seed is not None:
+        digest = int.from_bytes(sha256(clip.path.encode()).digest()[:4])
+        samples = random_voice(samples, np.random.default_rng([*seed, digest]))
+    return spectrogram(samples)
