@@ -1,0 +1,29 @@
+"""Entry of the app: page settings, style and navigation. Run with `streamlit run Home.py`."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.ui import engine
+from core.ui.looks import LOGO, STYLE
+
+st.set_page_config(
+    page_title="Duet",
+    page_icon=":material/mood:",
+    layout="wide",
+    menu_items={"About": "Duet reads emotions from a face, from a voice and from both together."},
+)
+st.html(STYLE)
+st.logo(LOGO, size="large")
+engine.warm()
+
+page = st.navigation(
+    [
+        st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
+        st.Page("pages/face.py", title="Face", icon=":material/face:", url_path="face"),
+        st.Page("pages/voice.py", title="Voice", icon=":material/mic:", url_path="voice"),
+        st.Page("pages/hybrid.py", title="Hybrid", icon=":material/group_work:", url_path="hybrid"),
+    ],
+    position="top",
+)
+page.run()

@@ -1,0 +1,226 @@
+"""Pieces that the pages share: the answer, the bars, notes, empty states, downloads.
+
+Small HTML instead of charts where the content is text and a bar: it is read aloud as text, wraps
+at any width and takes its colours from the theme in use.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Literal
+
+import streamlit as st
+
+from core.labels import EMOTIONS
+from core.models import ModelInfo
+from core.results import HybridResult, Prediction, QualityNote
+from core.ui.looks import FACE_COLOUR, LOOKS, VOICE_COLOUR, ink_on
+
+Verb = Literal["Looks", "Sounds", "Seems"]
+
+
+def symbol(name: str) -> str:
+    """A Material symbol, hidden from screen readers: the text beside it says the same."""
+    return f'<span class="duet-symbol" aria-hidden="true">{name}</span>'
+
+
+def heading(verb: str, emotion: Prediction) -> str:
+    """The answer in words: "Looks happy · 83% sure"; never more certain than it is."""
+    word = LOOKS[emotion.label].adjective
+    if emotion.unsure:
+        return f"Unsure: perhaps {word} · {emotion.confidence:.0%}"
+    return f"{verb} {word} · {emotion.confidence:.0%} sure"
+
+
+def alternatives(emotion: Prediction) -> str:
+    """What else it could be."""
+    second, third = emotion.ranked[1], emotion.ranked[2]
+    if emotion.unsure:
+        return (
+            f"No emotion reaches 50%. It could also be {second[0]} ({second[1]:.0%}) "
+            f"or {third[0]} ({third[1]:.0%})."
+        )
+    if second[1] < 0.02:
+        return "No other emotion reaches 2%."
+    return f"Next most likely: {second[0]}, {second[1]:.0%}."
+
+
+def answer(verb: Verb, emotion: Prediction, key: str, *, small: bool = False) -> None:
+    """The answer first and large, with its icon, its certainty and what else it could be."""
+    look = LOOKS[emotion.label]
+    kind = "duet-answer small" if small else "duet-answer"
+    with st.container(key=key):
+        st.html(
+            f'<div class="{kind}" style="--c:{look.colour};--ink:{ink_on(look.colour)}">'
+            f"{symbol('question_mark' if emotion.unsure else look.icon)}"
+            f"<div><h2>{heading(verb, emotion)}</h2><p>{alternatives(emotion)}</p></div></div>"
+        )
+
+
+def finding(emotion: Prediction) -> str:
+    """What the bars show, as their title."""
+    (first, p), (second, q) = emotion.ranked[:2]
+    if p - q < 0.1:
+        return f"{first} and {second} are close"
+    return f"{first}, {'well ' if p - q >= 0.3 else ''}ahead of {second}"
+
+
+def bars(emotion: Prediction, key: str) -> None:
+    """The seven calibrated probabilities, always in the same order."""
+    rows = []
+    for name, p in zip(EMOTIONS, emotion.probabilities, strict=True):
+        look = LOOKS[name]
+        first = " first" if name == emotion.label else ""
+        style = f'style="--c:{look.colour}"'
+        rows.append(
+            f'<div class="name{first}" {style}>{symbol(look.icon)}{name}</div>'
+            f'<div class="duet-track" {style}><i style="width:{100 * p:.1f}%"></i></div>'
+            f'<div class="value{first}">{p:.0%}</div>'
+        )
+    with st.container(key=key):
+        st.html(
+            f'<p class="duet-finding">Probabilities: {finding(emotion)}</p>'
+            f'<div class="duet-bars">{"".join(rows)}</div>'
+        )
+
+
+def compare(result: HybridResult, key: str) -> None:
+    """Face, voice and both together, emotion by emotion."""
+    sides = {"Face": result.face.emotion, "Voice": result.voice.emotion, "Together": result.fused}
+    head = "".join(f'<th scope="col">{side}</th>' for side in sides)
+    rows = []
+    for index, name in enumerate(EMOTIONS):
+        look = LOOKS[name]
+        cells = ""
+        for emotion in sides.values():
+            p = emotion.probabilities[index]
+            first = ' class="first"' if emotion.label == name else ""
+            cells += (
+                f'<td{first}>{p:.0%}<div class="duet-track"><i style="width:{100 * p:.1f}%">'
+                "</i></div></td>"
+            )
+        rows.append(
+            f'<tr style="--c:{look.colour}"><th scope="row">{symbol(look.icon)}{name}</th>'
+            f"{cells}</tr>"
+        )
+    with st.container(key=key):
+        st.html(
+            f'<p class="duet-finding">Together: {finding(result.fused)}</p>'
+            f'<table class="duet-table"><thead><tr><th scope="col">emotion</th>{head}</tr></thead>'
+            f"<tbody>{''.join(rows)}</tbody></table>"
+        )
+
+
+def weights(result: HybridResult, key: str) -> None:
+    """How much each side moved the fused answer."""
+    face, voice = result.weights["face"], result.weights["voice"]
+    leader = "the face" if face >= voice else "the voice"
+    title = "Both sides weigh the same" if abs(face - voice) < 0.05 else f"More weight on {leader}"
+    with st.container(key=key):
+        st.html(
+            f'<p class="duet-finding">{title}</p><div class="duet-split">'
+            f'<span style="flex:{face:.3f};background:{FACE_COLOUR}">Face {face:.0%}</span>'
+            f'<span style="flex:{voice:.3f};background:{VOICE_COLOUR}">Voice {voice:.0%}</span>'
+            "</div>"
+        )
+
+
+def notes(quality: Sequence[QualityNote]) -> None:
+    """What makes the answer less trustworthy."""
+    for note in quality:
+        st.html(
+            f'<div class="duet-note">{symbol("error")}<div>{html.escape(note.message)}</div></div>'
+        )
+
+
+def empty(icon_name: str, text: str, key: str) -> None:
+    """What to do next, where there is nothing to show yet."""
+    with st.container(key=key):
+        st.html(f'<div class="duet-empty">{symbol(icon_name)}<p>{html.escape(text)}</p></div>')
+
+
+def downloads(json_text: str, csv_text: str, names: tuple[str, str], key: str) -> None:
+    """The result as JSON and as CSV."""
+    with st.container(horizontal=True, key=f"{key}_downloads"):
+        for kind, text, name, mime in (
+            ("JSON", json_text, names[0], "application/json"),
+            ("CSV", csv_text, names[1], "text/csv"),
+        ):
+            st.download_button(
+                f"Download {kind}",
+                text,
+                file_name=name,
+                mime=mime,
+                icon=":material/download:",
+                on_click="ignore",
+                key=f"{key}_{kind.lower()}",
+            )
+
+
+def timings(milliseconds: dict[str, float]) -> str:
+    """`decode 3.1 ms, detect ...` in the order of the work."""
+    return ", ".join(f"{stage} {value:.1f} ms" for stage, value in milliseconds.items())
+
+
+def model_line(info: ModelInfo) -> str:
+    """The model in one line of Markdown."""
+    size = f"{info.parameters / 1e6:.1f} M parameters, {info.bytes / 1e6:.1f} MB"
+    return f"**{info.title}** (`{info.name}`): {info.architecture}; {size}"
+
+
+def headline(info: ModelInfo) -> str:
+    """The model's measured quality in a few words, from its `evaluation.json`."""
+    parts = []
+    for name, numbers in _evaluations(info.evaluation):
+        parts.append(f"{numbers['accuracy']:.1%} accuracy on {name}")
+    return "; ".join(parts) or "not evaluated yet"
+
+
+def _evaluations(node: object, name: str = "") -> list[tuple[str, dict[str, float]]]:
+    """(data set, numbers) of every entry that states an accuracy."""
+    if not isinstance(node, dict):
+        return []
+    if isinstance(node.get("accuracy"), (int, float)):
+        return [(name, node)]
+    found = []
+    for key, value in node.items():
+        found += _evaluations(value, f"{name} {key}".strip())
+    return found
+
+
+def chips() -> None:
+    """The seven emotions, each with the icon and the colour it has everywhere."""
+    items = "".join(
+        f'<span class="chip" style="--c:{look.colour}">{symbol(look.icon)}{name}</span>'
+        for name, look in LOOKS.items()
+    )
+    st.html(f'<div class="duet-chips">{items}</div>')
+
+
+def statement(icon_name: str, text: str) -> None:
+    """A sentence that matters, beside an icon."""
+    st.html(
+        f'<div class="duet-note strong">{symbol(icon_name)}<div>{html.escape(text)}</div></div>'
+    )
+
+
+CALIBRATED = (
+    "The probabilities are calibrated on held-out data: of answers given as 80% sure, about "
+    "80% are right"
+)
+
+HONESTY = (
+    "Duet reads expressions, not inner feelings: a smile can be polite and a flat voice content. "
+    "Pictures and recordings stay in memory only, are never written to disk and are forgotten "
+    "when your session ends. Inferring emotions at work or in schools is restricted by law in "
+    "places: in the European Union by Article 5 of the AI Act, except for medical or safety "
+    "reasons."
+)
+
+
+def footer() -> None:
+    """The honest notes, at the end of every page."""
+    st.divider()
+    with st.container(key="honesty"):
+        st.caption(HONESTY)

@@ -1,0 +1,185 @@
+"""Analyses for the pages: models loaded once per server, failures turned into one sentence."""
+
+from __future__ import annotations
+
+import html
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar, get_args
+
+import streamlit as st
+
+from core import models
+from core.errors import DuetError
+from core.models import BrokenModel, ModelInfo, Task
+from core.results import HybridResult, ImageResult, VoiceResult
+from core.ui import keep
+from core.ui.keep import Media
+
+log = logging.getLogger("duet")
+
+T = TypeVar("T")
+
+INSTALLATION = ("unknown_model", "damaged_model", "no_detector", "internal")
+"""Codes of failures that are not the input's: worth another try at the next run."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why there is no answer: a stable code and a sentence."""
+
+    code: str
+    message: str
+
+    def to_dict(self) -> dict[str, str]:
+        return {"code": self.code, "message": self.message}
+
+
+def attempt(job: Callable[[], T]) -> T | Trouble:
+    """The value of `job`, or what went wrong; anything unexpected is logged in full."""
+    try:
+        return job()
+    except DuetError as error:
+        return Trouble(error.code, error.message)
+    except Exception:
+        log.exception("An analysis failed")
+        return Trouble(
+            "internal",
+            "Something went wrong on our side; the details are in the server's log. "
+            "Try again, or try another file.",
+        )
+
+
+def offered(task: Task) -> list[ModelInfo]:
+    """Installed models for `task`, the default one first."""
+    return [info for info in models.installed()[0] if info.task == task]
+
+
+def broken() -> list[BrokenModel]:
+    """Model folders that cannot be used, each with the sentence that says why."""
+    return models.installed()[1]
+
+
+@st.cache_resource(show_spinner=False)
+def _loaded(task: Task, name: str, sha256: str) -> models.Model:
+    """One interpreter per model file and server; calls to it take turns."""
+    return models.load(models.find(task, name))
+
+
+def _ready(task: Task, name: str | None) -> str:
+    """Name of the model to use, loaded.
+
+    Raises
+    ------
+    DuetError
+        `unknown_model` when none is installed, `damaged_model` when it does not load.
+    """
+    info = models.find(task, name)
+    _loaded(task, info.name, info.sha256)
+    return info.name
+
+
+@st.cache_resource(show_spinner=False)
+def warm() -> Future[str]:
+    """Open the detector and the default models while the first page is being read.
+
+    Returns
+    -------
+    The sentence that says which detector is in use; fetching its file can take seconds, so it
+    comes as a future.
+    """
+    future: Future[str] = Future()
+
+    def work() -> None:
+        from core.face.detect import detector_status
+
+        status = attempt(detector_status)
+        future.set_result(status.message if isinstance(status, Trouble) else status[1])
+        for task in get_args(Task):
+            if info := next(iter(offered(task)), None):
+                attempt(partial(models.load, info))
+
+    threading.Thread(target=work, name="duet-warm", daemon=True).start()
+    return future
+
+
+def detector_sentence() -> str:
+    """Which face detector is in use, in a sentence."""
+    try:
+        return warm().result(timeout=0.4)
+    except TimeoutError:
+        return "The face detector is getting ready."
+
+
+def worth_keeping(value: Any) -> bool:
+    """Results and faults of the input are remembered; faults of the installation are not."""
+    return not (isinstance(value, Trouble) and value.code in INSTALLATION)
+
+
+def face_key(media: Media, model: str | None) -> tuple[str, str, str]:
+    """Under what the faces of a picture are remembered."""
+    return ("face", media.id, model or "")
+
+
+def voice_key(media: Media, model: str | None) -> tuple[str, str, str]:
+    """Under what the speech of a recording is remembered."""
+    return ("voice", media.id, model or "")
+
+
+def face(media: Media, model: str | None) -> ImageResult | Trouble:
+    """All faces of a picture; remembered for the session."""
+
+    def job() -> ImageResult:
+        from core import analyze
+
+        result = analyze(media.data, name=media.name, face_model=_ready("face", model))
+        if not isinstance(result, ImageResult):
+            raise DuetError(
+                "unsupported", f"{media.name} is a recording; open it on the Voice page."
+            )
+        return result
+
+    return keep.remembered(face_key(media, model), lambda: attempt(job), worth_keeping)
+
+
+def voice(media: Media, model: str | None) -> VoiceResult | Trouble:
+    """The speech of a recording; remembered for the session."""
+
+    def job() -> VoiceResult:
+        from core import analyze
+
+        result = analyze(media.data, name=media.name, voice_model=_ready("voice", model))
+        if not isinstance(result, VoiceResult):
+            raise DuetError("unsupported", f"{media.name} is a picture; open it on the Face page.")
+        return result
+
+    return keep.remembered(voice_key(media, model), lambda: attempt(job), worth_keeping)
+
+
+def together(picture: ImageResult, recording: VoiceResult, which: int) -> HybridResult | Trouble:
+    """Face number `which` of the picture and the voice, fused."""
+
+    def job() -> HybridResult:
+        from core import fuse
+
+        return fuse(picture, recording, which)
+
+    return attempt(job)
+
+
+def show_trouble(trouble: Trouble, key: str) -> None:
+    """One calm box: the sentence, and the code in small print."""
+    with st.container(key=key):
+        st.warning(_plain(trouble.message), icon=":material/info:")
+        st.html(
+            f'<div class="duet-error"><small>error code: {html.escape(trouble.code)}</small></div>'
+        )
+
+
+def _plain(text: str) -> str:
+    """`text` with Markdown's signs made harmless, so that file names show as they are."""
+    return "".join("\\" + sign if sign in r"\`*_{}[]()#+!|<>$~:" else sign for sign in text)

@@ -1,0 +1,101 @@
+"""Results as files to keep: JSON as the library gives it, CSV as one row a face or a window."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from core.labels import EMOTIONS
+from core.results import HybridResult, ImageResult, Prediction, VoiceResult
+
+
+def as_json(results: Iterable[Any]) -> str:
+    """One object for one result, a list for several; each from its `to_dict`."""
+    objects = [result.to_dict() for result in results]
+    return json.dumps(objects[0] if len(objects) == 1 else objects, indent=2, ensure_ascii=False)
+
+
+def _table(rows: Iterable[Mapping[str, Any]]) -> str:
+    rows = list(rows)
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue()
+
+
+def _emotion(emotion: Prediction) -> dict[str, Any]:
+    return {
+        "label": emotion.label,
+        "confidence": round(emotion.confidence, 4),
+        "unsure": emotion.unsure,
+        **{name: round(p, 4) for name, p in zip(EMOTIONS, emotion.probabilities, strict=True)},
+    }
+
+
+def faces_csv(results: Iterable[ImageResult]) -> str:
+    """One row a face."""
+    return _table(
+        {
+            "source": result.source,
+            "face": number,
+            **_emotion(face.emotion),
+            **{f"box_{name}": value for name, value in face.box.to_dict().items()},
+            "detection_score": round(face.detection_score, 4),
+            "quality": " ".join(note.code for note in face.quality),
+            "detector": result.detector,
+            "model": result.model,
+        }
+        for result in results
+        for number, face in enumerate(result.faces, 1)
+    )
+
+
+def voices_csv(results: Iterable[VoiceResult]) -> str:
+    """One row for each whole recording, then one for each window of its timeline with speech."""
+    rows = []
+    for result in results:
+        whole = (0.0, result.duration, "whole", result.emotion)
+        windows = [(p.start, p.end, "window", p.emotion) for p in result.timeline if p.emotion]
+        for start, end, part, emotion in [whole, *windows]:
+            rows.append(
+                {
+                    "source": result.source,
+                    "part": part,
+                    "start_s": round(start, 3),
+                    "end_s": round(end, 3),
+                    **_emotion(emotion),
+                    "model": result.model,
+                }
+            )
+    return _table(rows)
+
+
+def hybrid_csv(result: HybridResult) -> str:
+    """Three rows: the face, the voice and both together."""
+    sides = {
+        "face": result.face.emotion,
+        "voice": result.voice.emotion,
+        "together": result.fused,
+    }
+    return _table(
+        {
+            "side": side,
+            **_emotion(emotion),
+            "weight": round(result.weights[side], 3) if side in result.weights else "",
+            "agreement": result.agreement,
+            "method": result.method,
+        }
+        for side, emotion in sides.items()
+    )
+
+
+def file_name(source: str, ending: str) -> str:
+    """A safe name for a download made from `source`."""
+    stem = re.sub(r"[^\w.-]+", "-", source.rsplit(".", 1)[0]).strip("-.") or "result"
+    return f"duet-{stem[:60]}.{ending}"
