@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import socket
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,42 +116,63 @@ def chromium(
 # --- the app -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class App:
     """The app as `streamlit run` serves it."""
 
-    url: str
-    process: subprocess.Popen[bytes]
-    log_file: Path
+    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
+        self.url = url
+        self.process = process
+        self._lines: list[str] = []
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.append(line.decode(errors="replace"))
 
     def log(self) -> str:
-        """All that the server has written so far."""
-        return self.log_file.read_text(errors="replace")
+        """All that the server has said so far."""
+        return "".join(self._lines)
+
+    def resident_bytes(self) -> int:
+        """Memory that the server holds."""
+        command = ["ps", "-o", "rss=", "-p", str(self.process.pid)]
+        return 1024 * int(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
 @contextmanager
-def running_app() -> Iterator[App]:
-    """Start the app on a free port, wait until it answers, stop it in the end."""
+def running_app(writing: bool = False) -> Iterator[App]:
+    """Start the app on a free port, wait until it answers, stop it in the end.
+
+    Unless `writing`, the server can write no file at all: what should stay in memory but does
+    not makes the test fail that caused it.
+    """
     port = _free_port()
     command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.headless", "true"]
     command += ["--server.address", "localhost", "--server.port", str(port)]
-    with tempfile.TemporaryDirectory() as folder:
-        log_file = Path(folder, "server.log")
-        with log_file.open("wb") as log:
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=environment(), stdout=log, stderr=subprocess.STDOUT
-            )
-        app = App(f"http://localhost:{port}", process, log_file)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=None if writing else _forbid_writing,
+    )
+    app = App(f"http://localhost:{port}", process)
+    try:
+        _wait_until_healthy(app)
+        yield app
+    finally:
+        process.terminate()
         try:
-            _wait_until_healthy(app)
-            yield app
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _forbid_writing() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
 def environment() -> dict[str, str]:
@@ -185,6 +206,38 @@ def settle(page: Page) -> None:
     """Wait until the page's script has run to its end."""
     page.wait_for_selector(
         "[data-testid=stApp][data-test-script-state=notRunning]", timeout=ANSWER_MS
+    )
+
+
+def open_page(page: Page, app: App, path: str = "") -> None:
+    """Go to a page by its address; a new session."""
+    page.goto(f"{app.url}/{path}", timeout=ANSWER_MS)
+    page.locator("h1").wait_for(timeout=ANSWER_MS)
+    settle(page)
+
+
+def switch_page(page: Page, name: str) -> None:
+    """Go to a page by the navigation at the top; the session goes on."""
+    page.locator("[data-testid=stTopNavLink]", has_text=name).click()
+    page.locator("h1", has_text="Duet" if name == "Home" else name).wait_for(timeout=ANSWER_MS)
+    settle(page)
+
+
+def choose_way(page: Page, shelf: str, way: str) -> None:
+    """Choose between camera or recorder and upload."""
+    page.locator(f".st-key-{shelf}_way").get_by_text(way, exact=True).click()
+    settle(page)
+
+
+def upload(page: Page, shelf: str, files: Sequence[tuple[str, bytes]]) -> None:
+    """Upload (name, content) of each file."""
+    choose_way(page, shelf, "Upload")
+    field = page.locator(f"[class*=st-key-{shelf}_upload_] input[type=file]")
+    field.set_input_files(
+        [
+            {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+            for name, content in files
+        ]
     )
 
 
