@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from core import analysis, media, models
 from core.errors import DuetError
 from core.face.classify import classify
 from core.face.detect import MtcnnDetector, active_detector
-from core.face.mtcnn import WeightsMissing
+from core.face.mtcnn import WeightsMissingError
 from core.face.tensor import FACE_SIZE
 from core.results import ImageResult, VoiceResult
 
@@ -224,7 +225,7 @@ def _mtcnn_stage(picture: bytes, runs: int) -> dict[str, Times]:
     """How long MTCNN takes to find the faces, whichever detector is active."""
     try:
         detector = MtcnnDetector()
-    except WeightsMissing:
+    except WeightsMissingError:
         return {}
     pixels = media.decode_image(picture, "photo").pixels
     times = [_timed(lambda: detector.detect(pixels)) for _ in range(runs + WARM_UP)]
@@ -292,10 +293,17 @@ def _fer_input(face: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _fer_keras(path: Path) -> Callable[[NDArray[np.uint8]], object]:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from keras.models import load_model
 
     network = load_model(path, compile=False)
-    return lambda face: np.asarray(network(_fer_input(face)))
+
+    def answer(face: NDArray[np.uint8]) -> object:
+        with warnings.catch_warnings():  # of Keras, about the saved model's layout
+            warnings.simplefilter("ignore")
+            return np.asarray(network(_fer_input(face)))
+
+    return answer
 
 
 def _fer_litert(path: Path) -> Callable[[NDArray[np.uint8]], object]:
