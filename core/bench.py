@@ -14,6 +14,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,7 @@ def _peak_memory(*paths: Path) -> int:
 def _photo_stages(picture: bytes, runs: int) -> tuple[dict[str, Times], NDArray[np.uint8]]:
     """Times of each stage of one photo, and the largest face in it as the model saw it."""
     times: dict[str, Times] = {}
+    framed = np.empty(0, np.uint8)
     for round_ in range(runs + WARM_UP):
         begun = time.perf_counter()
         result = analysis.analyze(picture, name="photo")
@@ -218,7 +220,8 @@ def _photo_stages(picture: bytes, runs: int) -> tuple[dict[str, Times], NDArray[
             for stage, value in (result.milliseconds | {"total": total}).items():
                 name = f"photo, {len(result.faces)} face, {result.detector}: {stage}"
                 times.setdefault(name, []).append(value)
-    return times, result.faces[0].framed
+        framed = result.faces[0].framed
+    return times, framed
 
 
 def _mtcnn_stage(picture: bytes, runs: int) -> dict[str, Times]:
@@ -260,7 +263,7 @@ def _classify_beside_fer(faces: NDArray[np.uint8], runs: int) -> tuple[Times, di
     for round_ in range(runs + WARM_UP):
         face = faces[round_ % len(faces)]
         for name, classifier in classifiers.items():
-            elapsed = _timed(lambda classifier=classifier, face=face: classifier(face))
+            elapsed = _timed(partial(classifier, face))
             if round_ >= WARM_UP:
                 times[name].append(elapsed)
     ours = times.pop("duet")
@@ -288,8 +291,8 @@ def fer_classifiers() -> dict[str, Callable[[NDArray[np.uint8]], object]]:
 
 
 def _fer_input(face: NDArray[np.uint8]) -> NDArray[np.float32]:
-    scaled = cv2.resize(face, (64, 64)).astype(np.float32) / 255
-    return ((scaled - 0.5) * 2)[np.newaxis]
+    scaled = np.asarray(cv2.resize(face, (64, 64)), np.float32) / 255
+    return np.asarray((scaled - 0.5) * 2, np.float32)[np.newaxis]
 
 
 def _fer_keras(path: Path) -> Callable[[NDArray[np.uint8]], object]:
@@ -366,7 +369,8 @@ def photo_with_face(faces: NDArray[np.uint8] | None) -> bytes:
         from core.ui.samples import drawn_face
 
         drawn = media.decode_image(drawn_face().data, "drawn face").pixels
-        return _before_a_wall(cv2.cvtColor(drawn, cv2.COLOR_RGB2GRAY), PHOTO_SIZE[1])
+        grey = np.asarray(cv2.cvtColor(drawn, cv2.COLOR_RGB2GRAY), np.uint8)
+        return _before_a_wall(grey, PHOTO_SIZE[1])
     for face in faces:
         photo = _before_a_wall(face, FACE_IN_PHOTO)
         if len(active_detector().detect(media.decode_image(photo, "photo").pixels)) == 1:

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Playwright
+    from playwright.sync_api import Browser, FilePayload, Page, Playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("DUET_TEST_DATA", ROOT.parent / "shared"))
@@ -233,12 +233,11 @@ def upload(page: Page, shelf: str, files: Sequence[tuple[str, bytes]]) -> None:
     """Upload (name, content) of each file."""
     choose_way(page, shelf, "Upload")
     field = page.locator(f"[class*=st-key-{shelf}_upload_] input[type=file]")
-    field.set_input_files(
-        [
-            {"name": name, "mimeType": "application/octet-stream", "buffer": content}
-            for name, content in files
-        ]
-    )
+    payloads: list[FilePayload] = [
+        {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+        for name, content in files
+    ]
+    field.set_input_files(payloads)
 
 
 # --- what the camera sees and the microphone hears ---------------------------------------------

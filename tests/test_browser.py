@@ -254,6 +254,7 @@ def test_a_large_picture_is_kept_in_memory_only(page: Page, app: App, picture: b
     """The server of these tests can write no file, and large uploads would be the first to."""
     open_page(page, app, "face")
     small = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    assert small is not None
     large = cv2.imencode(".bmp", cv2.resize(small, (1920, 1440)))[1].tobytes()
     assert len(large) > 5_000_000
     upload(page, "face", [("large.bmp", large)])
