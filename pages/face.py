@@ -13,16 +13,18 @@ from core.ui.keep import Media
 SHELF = "face"
 
 
-def describe(media: Media, model: str | None) -> str:
-    """One line about a picture and its answer, for the choice among several."""
-    if not keep.known(engine.face_key(media, model)):
-        return f"{media.name} · not analysed yet"
-    result = engine.face(media, model)
-    if isinstance(result, Trouble):
-        return f"{media.name} · no answer"
-    first = result.faces[0].emotion
-    more = f" and {len(result.faces) - 1} more" if len(result.faces) > 1 else ""
-    return f"{media.name} · {first.label} {first.confidence:.0%}{more}"
+def overview(model: str | None) -> None:
+    """Every answer so far, where there are several files."""
+    rows = []
+    for media in keep.shelf(SHELF):
+        if keep.known(engine.face_key(media, model)):
+            result = engine.face(media, model)
+            emotions = (
+                [face.emotion for face in result.faces] if isinstance(result, ImageResult) else []
+            )
+            rows.append((keep.title(SHELF, media), emotions))
+    if len(rows) > 1:
+        cards.overview(rows, "face_overview")
 
 
 def choose_face(result: ImageResult, media: Media) -> int:
@@ -34,7 +36,7 @@ def choose_face(result: ImageResult, media: Media) -> int:
         range(len(result.faces)),
         default=0,
         required=True,
-        format_func=lambda index: f"{index + 1} {result.faces[index].emotion.label}",
+        format_func=lambda index: f"Face {index + 1}",
         key=f"face_choice_{media.id}",
         persist_state="session",
     )
@@ -122,7 +124,7 @@ def page() -> None:
     )
     with st.container(key="face_result"):
         st.divider()
-        media = inputs.pick(SHELF, lambda item: describe(item, model))
+        media = inputs.pick(SHELF)
         with st.spinner("Reading the picture", show_time=False):
             result = engine.face(media, model)
         if isinstance(result, Trouble):
@@ -131,6 +133,7 @@ def page() -> None:
             if media.origin == "sample":
                 st.caption("A sample: this face was drawn by code and belongs to nobody.")
             show(media, result)
+    overview(model)
     keep_or_go(model)
 
 

@@ -48,7 +48,7 @@ def face_side() -> tuple[ImageResult | None, int]:
                 range(len(result.faces)),
                 default=0,
                 required=True,
-                format_func=lambda index: f"{index + 1} {result.faces[index].emotion.label}",
+                format_func=lambda index: f"Face {index + 1}",
                 key=f"hybrid_choice_{items[0].id}",
                 persist_state="session",
             )

@@ -12,14 +12,16 @@ from core.ui.keep import Media
 SHELF = "voice"
 
 
-def describe(media: Media, model: str | None) -> str:
-    """One line about a recording and its answer, for the choice among several."""
-    if not keep.known(engine.voice_key(media, model)):
-        return f"{media.name} · not analysed yet"
-    result = engine.voice(media, model)
-    if isinstance(result, Trouble):
-        return f"{media.name} · no answer"
-    return f"{media.name} · {result.emotion.label} {result.emotion.confidence:.0%}"
+def overview(model: str | None) -> None:
+    """Every answer so far, where there are several files."""
+    rows = []
+    for media in keep.shelf(SHELF):
+        if keep.known(engine.voice_key(media, model)):
+            result = engine.voice(media, model)
+            emotions = [result.emotion] if isinstance(result, VoiceResult) else []
+            rows.append((keep.title(SHELF, media), emotions))
+    if len(rows) > 1:
+        cards.overview(rows, "voice_overview")
 
 
 def show(media: Media, result: VoiceResult) -> None:
@@ -78,7 +80,7 @@ def page() -> None:
     )
     with st.container(key="voice_result"):
         st.divider()
-        media = inputs.pick(SHELF, lambda item: describe(item, model))
+        media = inputs.pick(SHELF)
         with st.spinner("Listening", show_time=False):
             result = engine.voice(media, model)
         if isinstance(result, Trouble):
@@ -87,6 +89,7 @@ def page() -> None:
             if media.origin == "sample":
                 st.caption("A sample: this voice was synthesised by code and belongs to nobody.")
             show(media, result)
+    overview(model)
     keep_or_go(model)
 
 

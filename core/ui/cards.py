@@ -171,22 +171,14 @@ def model_line(info: ModelInfo) -> str:
 
 def headline(info: ModelInfo) -> str:
     """The model's measured quality in a few words, from its `evaluation.json`."""
-    parts = []
-    for name, numbers in _evaluations(info.evaluation):
-        parts.append(f"{numbers['accuracy']:.1%} accuracy on {name}")
-    return "; ".join(parts) or "not evaluated yet"
-
-
-def _evaluations(node: object, name: str = "") -> list[tuple[str, dict[str, float]]]:
-    """(data set, numbers) of every entry that states an accuracy."""
-    if not isinstance(node, dict):
-        return []
-    if isinstance(node.get("accuracy"), (int, float)):
-        return [(name, node)]
-    found = []
-    for key, value in node.items():
-        found += _evaluations(value, f"{name} {key}".strip())
-    return found
+    test = info.evaluation.get("splits", {}).get("test", {})
+    try:
+        return (
+            f"On {test['n']:,} held-out test items: {test['accuracy']:.1%} accuracy, "
+            f"{test['unweighted_average_recall']:.1%} unweighted average recall"
+        )
+    except (KeyError, TypeError, ValueError):
+        return "Not evaluated yet"
 
 
 def chips() -> None:
@@ -196,6 +188,23 @@ def chips() -> None:
         for name, look in LOOKS.items()
     )
     st.html(f'<div class="duet-chips">{items}</div>')
+
+
+def overview(rows: Sequence[tuple[str, Sequence[Prediction]]], key: str) -> None:
+    """What was found in each of several files: (title, its answers; none where there is none)."""
+    lines = []
+    for title, emotions in rows:
+        found = ", ".join(
+            f'<span style="--c:{LOOKS[e.label].colour};white-space:nowrap">'
+            f"{symbol(LOOKS[e.label].icon)}{e.label} {e.confidence:.0%}</span>"
+            for e in emotions
+        )
+        lines.append(f"<tr><td>{html.escape(title)}</td><td>{found or 'no answer'}</td></tr>")
+    with st.expander(f"All {len(rows)} at a glance", icon=":material/table_rows:", key=key):
+        st.html(
+            '<table class="duet-table"><thead><tr><th scope="col">file</th>'
+            f'<th scope="col">answer</th></tr></thead><tbody>{"".join(lines)}</tbody></table>'
+        )
 
 
 def statement(icon_name: str, text: str) -> None:

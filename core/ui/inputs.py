@@ -260,7 +260,7 @@ def full_notice(shelf: str) -> None:
         )
 
 
-def pick(shelf: str, describe: Any) -> Media:
+def pick(shelf: str) -> Media:
     """The item to show; a choice where there are several."""
     items = keep.shelf(shelf)
     ids = [item.id for item in items]
@@ -270,10 +270,11 @@ def pick(shelf: str, describe: Any) -> Media:
     if len(items) == 1:
         return items[0]
     by_id = {item.id: item for item in items}
+    titles = {item.id: keep.title(shelf, item) for item in items}
     st.selectbox(
         f"Show one of {len(items)}",
         ids,
-        format_func=lambda media_id: describe(by_id[media_id]),
+        format_func=lambda media_id: titles[media_id],
         key=key,
         persist_state="session",
     )

@@ -61,9 +61,16 @@ def put(name: str, media: Media, *, single: bool = False) -> bool:
         st.session_state[f"duet.full.{name}"] = media.name
         return False
     items[:] = [media, *others]
+    numbers = _state(f"numbers.{name}", dict)
+    numbers.setdefault(media.id, len(numbers) + 1)
     st.session_state.pop(f"duet.full.{name}", None)
     st.session_state[pick_key(name)] = media.id
     return True
+
+
+def title(name: str, media: Media) -> str:
+    """The item's number and name; stays the same as others come and go."""
+    return f"{_state(f'numbers.{name}', dict)[media.id]} · {media.name}"
 
 
 def refused(name: str) -> str | None:

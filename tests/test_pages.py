@@ -1,0 +1,546 @@
+"""The pages without a browser: every state renders, faults become sentences, results stay."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import streamlit as st
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+import core
+from core import models
+from core.errors import DuetError
+from core.labels import EMOTIONS
+from core.limits import MAX_FILE_BYTES
+from core.media import decode_audio, decode_image, sniff
+from core.results import (
+    Box,
+    FaceResult,
+    HybridResult,
+    ImageResult,
+    Landmarks,
+    Moment,
+    Prediction,
+    QualityNote,
+    TimelinePoint,
+    VoiceResult,
+)
+from core.ui import cards, charts, exports, keep, looks, pictures, samples
+from core.ui.keep import Media
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("home", "face", "voice", "hybrid")
+
+
+# --- stand-ins for the models -------------------------------------------------------------------
+
+
+def prediction(label: str, confidence: float = 0.8) -> Prediction:
+    rest = (1 - confidence) / 6
+    return Prediction(tuple(confidence if name == label else rest for name in EMOTIONS))
+
+
+def face_result(label: str, x: float = 100, confidence: float = 0.8) -> FaceResult:
+    evidence = np.zeros((6, 6, 7), np.float32)
+    evidence[4, 2:4, EMOTIONS.index(label)] = 3
+    return FaceResult(
+        box=Box(x, 120, 100, 130),
+        landmarks=Landmarks(
+            (x + 25, 170), (x + 75, 170), (x + 50, 195), (x + 30, 220), (x + 70, 220)
+        ),
+        detection_score=0.93,
+        emotion=prediction(label, confidence),
+        quality=(QualityNote("blurred", "The face is blurred; hold the camera still."),),
+        framed=np.full((48, 48), 128, np.uint8),
+        evidence=evidence,
+        to_frame=np.array([[0.37, 0, -0.37 * x + 5], [0, 0.37, -45.0]]),
+    )
+
+
+def voice_result(label: str, name: str = "sound", confidence: float = 0.7) -> VoiceResult:
+    starts = np.arange(0, 3, 0.5)
+    points = [TimelinePoint(s, s + 3, prediction(label)) for s in starts.tolist()]
+    return VoiceResult(
+        source=name,
+        duration=5.0,
+        speech=((0.2, 2.0), (2.5, 4.8)),
+        model="fake-voice",
+        emotion=prediction(label, confidence),
+        timeline=(*points, TimelinePoint(3.0, 6.0, None)),
+        moments=(Moment(1.0, 1.6, 0.5, 1.2), Moment(3.0, 3.4, 0.2, -0.3)),
+        quality=(),
+        attention_times=np.linspace(0, 5, 40, dtype=np.float32),
+        attention=np.full(40, 1 / 40, np.float32),
+        milliseconds={"decode": 1.0, "total": 3.0},
+    )
+
+
+class FakeAnalysis:
+    """Takes the place of `core.analyze`; answers from real decoding and made-up numbers."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str | None]] = []
+        self.faces = 1
+
+    def __call__(
+        self,
+        source: bytes,
+        *,
+        name: str | None = None,
+        face_model: str | None = None,
+        voice_model: str | None = None,
+        faces: str = "detect",
+    ) -> ImageResult | VoiceResult:
+        self.calls.append((name or "", face_model or voice_model))
+        if source == b"crash":
+            raise RuntimeError("a defect with /a/secret/path")
+        if sniff(source, name or "") == "audio":
+            decode_audio(source, name or "")
+            return voice_result("sad", name or "")
+        picture = decode_image(source, name or "")
+        if picture.pixels.std() < 1:
+            raise DuetError("no_face", f"No face was found in {name}; choose another picture.")
+        found = tuple(face_result(EMOTIONS[3 - i], 60 + 130 * i) for i in range(self.faces))
+        height, width = picture.pixels.shape[:2]
+        return ImageResult(
+            name or "", width, height, "yunet", face_model or "", found, {"total": 9.0}
+        )
+
+
+def fake_fuse(image: ImageResult, voice: VoiceResult, face: int = 0) -> HybridResult:
+    return HybridResult(
+        face=image.faces[face],
+        voice=voice,
+        agreement="none",
+        sentence="Face and voice disagree: the face seems happy, the voice sad.",
+        fused=prediction("happy", 0.45),
+        weights={"face": 0.6, "voice": 0.4},
+        method="certainty",
+    )
+
+
+def info(name: str, task: models.Task) -> models.ModelInfo:
+    return models.ModelInfo(
+        name=name,
+        task=task,
+        title=name.replace("-", " ").title(),
+        architecture="a stand-in",
+        parameters=1_500_000,
+        default=True,
+        temperature=1.0,
+        sha256=hashlib.sha256(name.encode()).hexdigest(),
+        bytes=1_600_000,
+        folder=Path("/nowhere") / name,
+        card={},
+    )
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def no_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(models, "MODELS_FOLDER", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def analysis(monkeypatch: pytest.MonkeyPatch) -> FakeAnalysis:
+    fake = FakeAnalysis()
+    known = [info("fake-face", "face"), info("other-face", "face"), info("fake-voice", "voice")]
+    monkeypatch.setattr(core, "analyze", fake)
+    monkeypatch.setattr(core, "fuse", fake_fuse)
+    monkeypatch.setattr(models, "installed", lambda folder=None: (known, []))
+    monkeypatch.setattr(models, "load", lambda found: found)
+    return fake
+
+
+# --- driving the pages --------------------------------------------------------------------------
+
+
+def start(page: str = "home") -> AppTest:
+    app = AppTest.from_file(str(ROOT / "Home.py"), default_timeout=60).run()
+    return app if page == "home" else go(app, page)
+
+
+def go(app: AppTest, page: str) -> AppTest:
+    app.switch_page(f"pages/{page}.py").run()
+    calm(app)
+    return app
+
+
+def calm(app: AppTest) -> None:
+    assert not app.exception, [e.message for e in app.exception]
+
+
+def words(app: AppTest) -> str:
+    """Everything a person can read on the page."""
+    elements = [*app.markdown, *app.caption, *app.title, *app.subheader, *app.warning, *app.info]
+    return "\n".join([*(e.value for e in elements), *(str(e.proto.body) for e in app.get("html"))])
+
+
+def upload(app: AppTest, shelf: str, *files: tuple[str, bytes]) -> AppTest:
+    app.button_group(key=f"{shelf}_way").set_value("Upload").run()
+    (field,) = [u for u in app.file_uploader if (u.key or "").startswith(f"{shelf}_upload_")]
+    many = shelf in ("face", "voice")
+    kind = "application/octet-stream"
+    values = [(name, data, kind) for name, data in files]
+    field.set_value(values if many else values[0]).run()
+    calm(app)
+    return app
+
+
+def flat_picture() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), (90, 90, 90)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+FACE = ("face.jpg", samples.drawn_face().data)
+VOICE = ("voice.wav", samples.synthetic_voice().data)
+
+
+# --- without models, with broken ones -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_stands_without_any_model(no_models: Path, page: str) -> None:
+    app = start(page)
+    calm(app)
+    if page == "home":
+        assert "No face model is installed yet" in words(app)
+        assert "No voice model is installed yet" in words(app)
+
+
+def test_a_picture_without_a_model_gets_a_sentence(no_models: Path) -> None:
+    app = upload(start("face"), "face", FACE)
+    assert "There is no face model" in words(app)
+    assert "unknown_model" in words(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_broken_model_folder_is_named_and_hurts_nothing(no_models: Path, page: str) -> None:
+    (no_models / "face-cnn").mkdir()
+    (no_models / "face-cnn" / "model.json").write_text("{")
+    app = start(page)
+    calm(app)
+    if page == "home":
+        assert "is not valid JSON" in words(app)
+        assert str(no_models) not in "".join(w.value for w in app.markdown)
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+def test_the_answer_comes_with_certainty_reason_and_downloads(analysis: FakeAnalysis) -> None:
+    app = upload(start("face"), "face", FACE)
+    text = words(app)
+    assert "Looks happy · 80% sure" in text
+    assert "Next most likely" in text
+    assert "The face is blurred" in text
+    assert "What speaks most for happy lies around the mouth" in text
+    assert [button.label for button in app.get("download_button")] == [
+        "Download JSON",
+        "Download CSV",
+    ]
+
+
+def test_a_voice_gets_its_moments_and_charts(analysis: FakeAnalysis) -> None:
+    app = upload(start("voice"), "voice", VOICE)
+    text = words(app)
+    assert "Sounds sad · 70% sure" in text
+    assert "50% of the attention fell on 1.0 to 1.6 s" in text
+    assert len(app.get("plotly_chart")) == 5  # waveform, timeline, attention, mel, MFCC
+
+
+def test_one_rotten_file_does_not_hide_the_others(analysis: FakeAnalysis) -> None:
+    files = [("text.png", b"just text"), FACE, ("grey.png", flat_picture()), ("empty.png", b"")]
+    app = upload(start("face"), "face", *files)
+    ids = {item.name: item.id for item in keep_of(app, "face")}
+    assert set(ids) == {name for name, _ in files}
+    for name, found in (
+        ("text.png", "unsupported"),
+        ("grey.png", "no_face"),
+        ("empty.png", "unsupported"),
+        ("face.jpg", "Looks happy"),
+    ):
+        app.selectbox(key="face_pick").set_value(ids[name]).run()
+        calm(app)
+        text = words(app)
+        assert found in text or (name == "empty.png" and "error code: empty" in text)
+
+
+def test_a_defect_is_a_calm_sentence_not_a_traceback(analysis: FakeAnalysis) -> None:
+    app = upload(start("face"), "face", ("odd.png", b"crash"))
+    text = words(app)
+    assert "Something went wrong on our side" in text
+    assert "secret" not in text
+    assert "RuntimeError" not in text
+
+
+def test_a_recording_on_the_face_page_is_sent_to_the_voice_page(analysis: FakeAnalysis) -> None:
+    app = upload(start("face"), "face", ("voice.png", VOICE[1]))
+    assert "open it on the Voice page" in words(app)
+
+
+def test_several_faces_are_chosen_by_number(analysis: FakeAnalysis) -> None:
+    analysis.faces = 2
+    app = upload(start("face"), "face", FACE)
+    assert "Looks happy" in words(app)
+    (choice,) = [g for g in app.button_group if (g.key or "").startswith("face_choice")]
+    choice.set_value(1).run()
+    calm(app)
+    assert "Looks fearful" in words(app)
+
+
+# --- nothing gets lost --------------------------------------------------------------------------
+
+
+def keep_of(app: AppTest, shelf: str) -> list[Media]:
+    items: list[Media] = app.session_state[f"duet.shelf.{shelf}"]
+    return items
+
+
+def test_results_survive_leaving_the_page_without_a_second_analysis(
+    analysis: FakeAnalysis,
+) -> None:
+    app = upload(start("face"), "face", FACE)
+    upload(go(app, "voice"), "voice", VOICE)
+    calls = list(analysis.calls)
+    for page, answer in (("home", "Duet"), ("face", "Looks happy"), ("voice", "Sounds sad")):
+        assert answer in words(go(app, page))
+    assert analysis.calls == calls
+
+
+def test_another_model_reads_the_kept_picture_again(analysis: FakeAnalysis) -> None:
+    app = upload(start("face"), "face", FACE)
+    app.selectbox(key="face_model").set_value("other-face").run()
+    calm(app)
+    assert analysis.calls == [("face.jpg", "fake-face"), ("face.jpg", "other-face")]
+    assert "Looks happy" in words(app)
+    app.selectbox(key="face_model").set_value("fake-face").run()
+    assert len(analysis.calls) == 2  # the first answer was kept
+    go(go(app, "home"), "face")
+    assert app.selectbox(key="face_model").value == "fake-face"
+
+
+def test_changing_the_way_in_keeps_the_result(analysis: FakeAnalysis) -> None:
+    app = upload(start("face"), "face", FACE)
+    app.button_group(key="face_way").set_value("Camera").run()
+    calm(app)
+    assert "Looks happy" in words(app)
+    assert not app.camera_input  # off until asked for
+    app.button(key="face_again").click().run()
+    assert len(app.camera_input) == 1
+
+
+def test_a_camera_picture_is_taken_over_and_the_camera_goes_off(analysis: FakeAnalysis) -> None:
+    app = start("face")
+    app.camera_input(key="face_camera").set_value(("shot.jpg", FACE[1], "image/jpeg")).run()
+    calm(app)
+    assert "Looks happy" in words(app)
+    assert not app.camera_input
+    assert keep_of(app, "face")[0].origin == "camera"
+    app.toggle(key="mirror").set_value(False).run()
+    calm(app)
+    assert "Looks happy" in words(app)
+    assert len(analysis.calls) == 1
+
+
+def test_a_recording_is_taken_over(analysis: FakeAnalysis) -> None:
+    app = start("voice")
+    app.audio_input(key="voice_microphone").set_value(("a.wav", VOICE[1], "audio/wav")).run()
+    calm(app)
+    assert "Sounds sad" in words(app)
+
+
+def test_removing_forgets_the_file_and_its_answers(analysis: FakeAnalysis) -> None:
+    app = upload(start("face"), "face", FACE)
+    app.button(key="face_remove").click().run()
+    calm(app)
+    assert "No picture yet" in words(app)
+    assert not app.session_state["duet.memory"]
+
+
+def test_the_shelf_refuses_more_than_it_holds(
+    analysis: FakeAnalysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keep, "MAX_KEPT_ITEMS", 1)
+    app = upload(start("face"), "face", FACE, ("second.jpg", FACE[1]))
+    assert len(keep_of(app, "face")) == 1
+    assert "was not taken" in words(app)
+
+
+def test_two_sessions_share_nothing(analysis: FakeAnalysis) -> None:
+    upload(start("face"), "face", FACE)
+    assert "No picture yet" in words(start("face"))
+
+
+# --- hybrid and samples -------------------------------------------------------------------------
+
+
+def test_hybrid_shows_both_answers_the_agreement_and_how_it_came_about(
+    analysis: FakeAnalysis,
+) -> None:
+    app = upload(start("hybrid"), "hybrid_picture", FACE)
+    assert "Looks happy" in words(app)
+    assert "appears here once there is a recording" in words(app)
+    text = words(upload(app, "hybrid_recording", VOICE))
+    assert "Looks happy" in text
+    assert "Sounds sad" in text
+    assert "Face and voice disagree: the face seems happy, the voice sad." in text
+    assert "Unsure: perhaps happy · 45%" in text
+    assert "More weight on the face" in text
+    assert "Unsure: perhaps happy" in words(go(go(app, "home"), "hybrid"))
+
+
+def test_a_bad_picture_does_not_hide_the_voice(analysis: FakeAnalysis) -> None:
+    app = upload(start("hybrid"), "hybrid_picture", ("grey.png", flat_picture()))
+    text = words(upload(app, "hybrid_recording", VOICE))
+    assert "No face was found in grey" in text.replace("\\", "")
+    assert "Sounds sad" in text
+
+
+def test_hybrid_can_use_what_the_other_pages_hold(analysis: FakeAnalysis) -> None:
+    app = upload(start("face"), "face", FACE)
+    app = go(app, "hybrid")
+    app.button(key="hybrid_picture_borrow").click().run()
+    calm(app)
+    assert "Looks happy" in words(app)
+
+
+@pytest.mark.parametrize(
+    ("button", "answer"),
+    [
+        ("sample_face", "Looks happy"),
+        ("sample_voice", "Sounds sad"),
+        ("sample_both", "Unsure: perhaps happy"),
+    ],
+)
+def test_home_has_a_sample_to_click(analysis: FakeAnalysis, button: str, answer: str) -> None:
+    app = start()
+    app.button(key=button).click().run()
+    calm(app)
+    text = words(app)
+    assert answer in text
+    assert "by code" in text
+
+
+def test_the_honest_notes_are_on_every_page(no_models: Path) -> None:
+    app = start()
+    for page in PAGES:
+        assert cards.HONESTY in words(go(app, page))
+
+
+# --- pieces -------------------------------------------------------------------------------------
+
+
+def test_the_drawn_face_is_a_face_and_the_synthetic_voice_speech() -> None:
+    from core.face.detect import active_detector
+    from core.voice.activity import speech_segments
+
+    face = decode_image(samples.drawn_face().data, "face")
+    assert len(active_detector().detect(face.pixels)) == 1
+    voice = decode_audio(samples.synthetic_voice().data, "voice")
+    spoken = sum(end - start for start, end in speech_segments(voice.samples))
+    assert spoken > 3
+
+
+def test_every_emotion_has_its_own_readable_colour() -> None:
+    colours = [look.colour for look in looks.LOOKS.values()]
+    assert tuple(looks.LOOKS) == EMOTIONS
+    assert len(set(colours)) == len({look.icon for look in looks.LOOKS.values()}) == 7
+    for colour in colours:
+        value = looks.luminance(colour)
+        assert 1.05 / (value + 0.05) > 2.7  # on white
+        assert (value + 0.05) / (looks.luminance("#11171b") + 0.05) > 2.7
+        ink = looks.luminance(looks.ink_on(colour))
+        lighter, darker = max(value, ink), min(value, ink)
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+def test_uncertain_answers_are_called_uncertain() -> None:
+    assert cards.heading("Looks", prediction("sad", 0.9)) == "Looks sad · 90% sure"
+    assert cards.heading("Looks", prediction("sad", 0.4)) == "Unsure: perhaps sad · 40%"
+    assert "could also be" in cards.alternatives(prediction("sad", 0.4))
+
+
+def test_the_upload_limit_is_the_librarys() -> None:
+    assert st.get_option("server.maxUploadSize") * 2**20 == MAX_FILE_BYTES
+    assert st.get_option("client.showErrorDetails") == "none"
+    assert st.get_option("browser.gatherUsageStats") is False
+
+
+def test_marks_follow_the_mirror() -> None:
+    image = np.full((300, 400, 3), 200, np.uint8)
+    faces = (face_result("happy", 20),)
+    plain = pictures.mark(image, faces, 1.0, 0, mirrored=False)
+    turned = pictures.mark(image, faces, 1.0, 0, mirrored=True)
+    assert (plain[:, :200] != 200).any()
+    assert not (plain[:, 250:] != 200).any()
+    assert (turned[:, 250:] != 200).any()
+    assert not (turned[:, :150] != 200).any()
+    assert (image == 200).all()
+
+
+def test_attention_lights_the_place_that_spoke() -> None:
+    face = face_result("happy")
+    image = np.full((300, 400, 3), 200, np.uint8)
+    lit, place = pictures.attention(image, face, 1.0, "happy", mirrored=False)
+    assert place == "What speaks most for happy lies around the mouth"
+    x, y, side = pictures.face_square(face)
+    mouth = (int((220 - y) / side * lit.shape[0]), int((150 - x) / side * lit.shape[1]))
+    assert lit[mouth].mean() > 150
+    assert lit[5, 5].mean() < 100
+    _, place = pictures.attention(image, face, 1.0, "sad", mirrored=False)
+    assert place == "Nothing in this face speaks for sad"
+
+
+def test_long_recordings_are_thinned_for_the_screen() -> None:
+    samples_ = np.sin(np.arange(16_000 * 60) / 7).astype(np.float32)
+    lowest, highest = charts.envelope(samples_)
+    assert len(lowest) == len(highest) <= charts.MAX_COLUMNS
+    assert lowest.min() == samples_.min()
+    assert highest.max() == samples_.max()
+    frames = np.arange(5000, dtype=np.float32).reshape(-1, 1)
+    thin = charts.columns(frames)
+    assert len(thin) <= charts.MAX_COLUMNS
+    assert np.all(np.diff(thin[:, 0]) > 0)
+
+
+def test_timeline_leaves_gaps_where_nobody_speaks() -> None:
+    points = [
+        TimelinePoint(0, 3, prediction("sad")),
+        TimelinePoint(0.5, 3.5, None),
+        TimelinePoint(1, 4, prediction("happy")),
+    ]
+    figure = charts.timeline(points, 4.0)
+    assert [trace.name for trace in figure.data] == list(EMOTIONS)
+    assert list(figure.data[0].x) == [1.5, 2.5]
+    assert "changes once" in figure.layout.title.text
+
+
+def test_exports_hold_every_answer() -> None:
+    image = ImageResult("a, b.jpg", 640, 480, "yunet", "m", (face_result("happy"),) * 2, {})
+    voice = voice_result("sad")
+    rows = exports.faces_csv([image]).splitlines()
+    assert len(rows) == 3
+    assert rows[1].startswith('"a, b.jpg",1,happy,0.8,False')
+    assert len(exports.voices_csv([voice]).splitlines()) == 1 + 1 + 6
+    assert len(exports.hybrid_csv(fake_fuse(image, voice)).splitlines()) == 4
+    assert json.loads(exports.as_json([image]))["kind"] == "image"
+    both: list[Any] = json.loads(exports.as_json([image, voice]))
+    assert [item["kind"] for item in both] == ["image", "voice"]
+    assert exports.file_name("../odd name?.jpg", "csv") == "duet-odd-name.csv"
