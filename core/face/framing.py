@@ -25,7 +25,10 @@ FRAME_LANDMARKS: NDArray[np.float64] = np.array(
         [30.6, 35.0],  # left corner
     ]
 )
-"""Where the five landmarks lie in FER2013, in pixels of its 48x48 pictures."""
+"""Where the five landmarks lie in FER2013, in pixels of its 48x48 pictures.
+
+Medians over the 2,822 faces that YuNet found in a random 3,000 of the Training split, enlarged
+four times, made symmetric about the middle. Single faces scatter about them by some 3 px."""
 
 MIN_SPREAD = 1.0
 """Pixels: landmarks closer together than this (root mean square distance from their middle) say
