@@ -146,10 +146,10 @@ def agreement_sentence(face: Prediction, voice: Prediction) -> str:
             f"Face and voice disagree: the face seems {_adjective(face.label)}, "
             f"the voice {_adjective(voice.label)}."
         )
-    tone = next((TONE[x.label] for x in (face, voice) if TONE[x.label] != "either"), "either")
-    shared = f"both are {tone}" if "either" not in (TONE[face.label], TONE[voice.label]) else (
-        f"surprise can go with a {tone} feeling"
-    )
+    if "surprise" in (face.label, voice.label):
+        shared = "surprise goes with either feeling"
+    else:
+        shared = f"both are {TONE[face.label]}"
     return (
         f"Face and voice agree in tone only: the face seems {_adjective(face.label)}, "
         f"the voice {_adjective(voice.label)}; {shared}."

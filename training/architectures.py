@@ -98,7 +98,7 @@ def _temporal_block(x, filters: int, dilation: int, name: str):
 
 
 def voice_cnn(
-    widths: tuple[int, ...] = (48, 96, 192),
+    widths: tuple[int, ...] = (32, 64, 128),
     blocks: tuple[int, ...] = (2, 2, 2),
     heads: int = 4,
     dropout: float = 0.3,

@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from core.face.tensor import face_tensor
 
 
-def random_face(
-    face: NDArray[np.uint8], size: int, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """Flip, rotate (15 degrees), scale (0.85 to 1.2) and shift (8%) a (h, w) face into (size, size).
+def random_face(face: NDArray[np.uint8], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Flip, rotate (15 degrees), scale (0.9 to 1.27) and shift (8%) a face, to (size, size).
 
     Gamma, blur and noise at random make up for cameras that FER2013 has not seen.
     """
@@ -40,7 +38,7 @@ def random_face(
 
 
 def random_erasing(batch: NDArray[np.float32], rng: np.random.Generator, probability=0.5) -> None:
-    """Blank one random rectangle of 2 to 20% of a face to its mean (Zhong et al. 2020), in place."""
+    """Blank a random rectangle, 2 to 20% of a face, to its mean, in place (Zhong et al. 2020)."""
     _, height, width, _ = batch.shape
     for image in batch:
         if rng.random() >= probability:

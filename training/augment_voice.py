@@ -63,7 +63,7 @@ def reverberate(samples: Samples, seconds: float, wet: float, rng: Random) -> Sa
 
 
 def band_limit(samples: Samples, low: float, high: float) -> Samples:
-    """Attenuate below `low` and above `high` Hz by 30 dB, as a small speaker or a telephone does."""
+    """Attenuate below `low` and above `high` Hz by 30 dB, as small speakers and telephones do."""
     spectrum = np.fft.rfft(samples)
     frequency = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
     spectrum[(frequency < low) | (frequency > high)] *= 0.03
@@ -90,7 +90,7 @@ def through_codec(samples: Samples, bit_rate: int) -> Samples:
 
 
 def random_voice(samples: Samples, rng: Random) -> Samples:
-    """One augmented copy of a clip: pitch, tempo, and some of noise, room, band, codec, clipping."""
+    """An augmented copy of a clip: pitch, tempo, some of noise, room, band, codec, clipping."""
     if rng.random() < 0.8:
         pitch = 2 ** (rng.uniform(-2, 2) / 12)  # two semitones: more would change the emotion
         samples = change_pitch_and_tempo(samples, pitch, rng.uniform(0.88, 1.14))
@@ -142,6 +142,4 @@ def random_spectrogram(
         first = rng.integers(0, length - frames + 1)
         return x[first : first + frames]
     before = rng.integers(0, frames - length + 1)
-    return np.pad(
-        x, ((before, frames - length - before), (0, 0)), constant_values=floor
-    )
+    return np.pad(x, ((before, frames - length - before), (0, 0)), constant_values=floor)

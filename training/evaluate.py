@@ -45,7 +45,7 @@ class Answers:
 
 
 def face_answers(model: Model, data: Path, split: str) -> Answers:
-    """On a split of FER2013: `validation`, `test`, or `test-distinct` (test less training copies)."""
+    """On a split of FER2013; `test-distinct` is `test` less its copies of training images."""
     splits = fer2013.load(data)
     faces = splits["test" if split == "test-distinct" else split]
     if split == "test-distinct":
@@ -121,9 +121,7 @@ def folder_answers(model: Model, data: Path, faces: str) -> Answers:
         labels.append(label)
     if not labels:
         raise DataSetError(f"Nothing in {data} could be analysed. {left_out[0]}")
-    return Answers(
-        np.array(logits), np.array(labels), np.full(len(labels), ""), tuple(left_out)
-    )
+    return Answers(np.array(logits), np.array(labels), np.full(len(labels), ""), tuple(left_out))
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
@@ -210,9 +208,7 @@ def corpus_or_emotion(model: Model, data: Path) -> dict[str, Any]:
     return {"recall": recall, "surprise": surprise}
 
 
-def _coloured(
-    samples: NDArray[np.float32], change_db: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _coloured(samples: NDArray[np.float32], change_db: NDArray[np.float32]) -> NDArray[np.float32]:
     """Filter samples by a curve in dB over the mel bands, levelled to leave loudness alone."""
     spectrum = np.fft.rfft(samples)
     frequency = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)

@@ -55,9 +55,7 @@ def load(data: Path | str) -> dict[str, Faces]:
         label = INDEX.get(name.parent.name.lower())
         if split is None or label is None:
             continue
-        image = cv2.imdecode(
-            np.frombuffer(files.read(str(name)), np.uint8), cv2.IMREAD_GRAYSCALE
-        )
+        image = cv2.imdecode(np.frombuffer(files.read(str(name)), np.uint8), cv2.IMREAD_GRAYSCALE)
         if image is None or image.shape != (FACE_SIZE, FACE_SIZE):
             raise DataSetError(f"{name} in {path} is not a {FACE_SIZE}x{FACE_SIZE} image.")
         rows[split].append((image, label, str(name)))

@@ -13,6 +13,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from training.files import DataSetError
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -105,9 +107,10 @@ def fit(
         if state_file.exists():
             state = json.loads(state_file.read_text())
             if state["schedule"] != asdict(schedule):
-                raise SystemExit(
+                raise DataSetError(
                     f"{run} holds a run with another schedule. Remove the folder to start anew."
                 )
+            trained.optimizer.build(trained.trainable_variables)  # else its state is skipped
             trained.load_weights(last)
             print(f"resuming after epoch {state['epoch']} of {schedule.epochs}", flush=True)
         for epoch in range(state["epoch"], schedule.epochs):

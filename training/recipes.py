@@ -15,6 +15,9 @@ from core.models import Task
 from training import face, fer2013, voice, voices
 from training.loop import Schedule
 
+CALIBRATION_EXAMPLES = 300
+"""Inputs from which int8 quantisation learns the range of every activation."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -36,14 +39,13 @@ class Recipe:
 
 def _face_examples(data: Path, run: Path) -> list[NDArray[np.float32]]:
     images = fer2013.training_splits(data)["train"].images
-    rng = np.random.default_rng(0)
-    return [face_tensor(images[i]) for i in rng.choice(len(images), 300, replace=False)]
+    rows = np.random.default_rng(0).permutation(len(images))[:CALIBRATION_EXAMPLES]
+    return [face_tensor(images[i]) for i in rows]
 
 
 def _voice_examples(data: Path, run: Path) -> list[NDArray[np.float32]]:
     train = voices.load(data, run.parent / "cache", voice.VARIANTS).of("train")
-    rng = np.random.default_rng(0)
-    rows = rng.choice(len(train), min(200, len(train)), replace=False)
+    rows = np.random.default_rng(0).permutation(len(train))[:CALIBRATION_EXAMPLES]
     return [train.spectrograms[i].astype(np.float32)[None, :, :, None] for i in rows]
 
 

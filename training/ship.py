@@ -111,5 +111,3 @@ def _card(name: str, recipe: Recipe, parameters: int, run: Path) -> dict[str, An
         "licence_of_weights": "CC BY-NC-SA 4.0 (research; the data allow no commercial use)",
         "licence_of_data": recipe.data_licence,
     }
-
-

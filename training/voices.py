@@ -174,9 +174,7 @@ class Voices:
 
     def where(self, mask: NDArray[np.bool_]) -> Voices:
         rows = np.flatnonzero(mask)
-        return Voices(
-            tuple(self.clips[i] for i in rows), tuple(self.spectrograms[i] for i in rows)
-        )
+        return Voices(tuple(self.clips[i] for i in rows), tuple(self.spectrograms[i] for i in rows))
 
     def of(self, split: str, corpus: str | None = None) -> Voices:
         return self.where(

@@ -118,9 +118,10 @@ def analyze_voice(recording: Recording, model: Model) -> VoiceResult:
     weights = evidence.overall_attention()
     emotion = _prediction(evidence.logits(weights))
     attention = weights.mean(axis=1)
-    contribution = np.einsum(
-        "sh,sh->s", weights, evidence.evidence[..., EMOTIONS.index(emotion.label)]
-    ) / weights.shape[1]
+    contribution = (
+        np.einsum("sh,sh->s", weights, evidence.evidence[..., EMOTIONS.index(emotion.label)])
+        / weights.shape[1]
+    )
     times = evidence.times + begin
     done = time.perf_counter()
     return VoiceResult(
@@ -217,9 +218,7 @@ def _moments(
     return tuple(found[:MOST_MOMENTS])
 
 
-def _quality(
-    recording: Recording, segments: list[tuple[float, float]]
-) -> tuple[QualityNote, ...]:
+def _quality(recording: Recording, segments: list[tuple[float, float]]) -> tuple[QualityNote, ...]:
     notes = []
     if loudest_dbfs(recording.samples) < QUIET_DBFS:
         notes.append(QualityNote("quiet", "The speech is very quiet."))

@@ -1,0 +1,137 @@
+"""Model folders: what is offered, what is refused and why."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+
+from core import models
+from core.errors import DuetError
+from core.labels import EMOTIONS
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of a shipped model folder, free to be spoilt."""
+    info = models.find("face")
+    return shutil.copytree(info.folder, tmp_path / info.name)
+
+
+def spoil(folder, **changes):
+    path = folder / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("task", ["face", "voice"])
+def test_a_default_of_each_task_ships_and_keeps_its_contract(task):
+    info = models.find(task)
+    assert info.default
+    assert info.parameters <= 3_000_000
+    assert info.bytes <= 4 * 1024 * 1024
+    assert (info.folder / "model.tflite").stat().st_size == info.bytes
+    assert (info.folder / "README.md").is_file()
+    assert (info.folder / "history.csv").read_text().startswith("epoch,")
+    card = info.card
+    for key in ("data", "seed", "git_commit", "hardware", "wall_time_hours", "licence_of_weights"):
+        assert card[key] not in (None, ""), key
+    test = info.evaluation["splits"]["test"]
+    assert test["expected_calibration_error"] < 0.05
+    assert np.sum(test["confusion_matrix"]) == test["n"]
+
+
+def test_installed_lists_usable_and_broken_folders(folder, tmp_path):
+    (tmp_path / "rotten").mkdir()
+    (tmp_path / "rotten" / "model.json").write_text("{")
+    (tmp_path / ".hidden").mkdir()
+    usable, broken = models.installed(tmp_path)
+    assert [m.name for m in usable] == [folder.name]
+    assert [b.folder.name for b in broken] == ["rotten"]
+    assert "model.json" in broken[0].problem
+    assert models.installed(tmp_path / "nowhere") == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"task": "smell"}, "task"),
+        ({"labels": list(reversed(EMOTIONS))}, "labels"),
+        ({"temperature": 0}, "temperature"),
+        ({"temperature": "warm"}, "warm"),
+        ({"name": "another"}, "another"),
+        ({"parameters": None}, "misstates"),
+    ],
+)
+def test_a_misstated_card_is_refused_with_its_fault(folder, changes, word):
+    spoil(folder, **changes)
+    with pytest.raises(DuetError, match=word) as caught:
+        models.read_info(folder)
+    assert caught.value.code == "damaged_model"
+
+
+def test_missing_files_are_named(folder):
+    (folder / "model.tflite").unlink()
+    with pytest.raises(DuetError, match=r"model\.tflite is missing"):
+        models.read_info(folder)
+    (folder / "model.json").unlink()
+    with pytest.raises(DuetError, match=r"model\.json is missing"):
+        models.read_info(folder)
+
+
+def test_altered_weights_are_not_loaded(folder):
+    info = models.read_info(folder)
+    path = folder / "model.tflite"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(DuetError, match="SHA-256"):
+        models.Model(info)
+
+
+def test_what_is_no_network_is_not_loaded(folder):
+    import hashlib
+
+    content = b"not a network" * 100
+    (folder / "model.tflite").write_bytes(content)
+    spoil(folder, sha256=hashlib.sha256(content).hexdigest())
+    with pytest.raises(DuetError, match="not a LiteRT model"):
+        models.Model(models.read_info(folder))
+
+
+def test_find_by_name_and_default(folder, tmp_path):
+    assert models.find("face", folder.name, tmp_path).name == folder.name
+    for task, name in (("face", "nobody"), ("voice", None)):
+        with pytest.raises(DuetError) as caught:
+            models.find(task, name, tmp_path)
+        assert caught.value.code == "unknown_model"
+
+
+def test_a_model_is_loaded_once_and_answers_several_threads_alike():
+    info = models.find("face")
+    assert models.load(info) is models.load(info)
+    model = models.load(info)
+    rng = np.random.default_rng(0)
+    batches = [rng.standard_normal((n, 48, 48, 1)).astype(np.float32) for n in (1, 3, 2, 5)]
+    alone = [model(batch)["logits"] for batch in batches]
+    found: dict[int, np.ndarray] = {}
+
+    def ask(number: int) -> None:
+        for _ in range(5):
+            found[number] = model(batches[number])["logits"]
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(len(batches))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, expected in enumerate(alone):
+        np.testing.assert_allclose(found[number], expected, atol=1e-4)
+
+
+def test_probabilities_are_a_softmax_that_temperature_flattens():
+    logits = np.array([3.0, 1, 0, 0, 0, 0, 0])
+    sharp, flat = models.probabilities(logits), models.probabilities(logits, 4.0)
+    assert sharp.sum() == pytest.approx(1)
+    assert sharp[0] > flat[0] > 1 / 7
+    assert np.isfinite(models.probabilities(logits * 1e6)).all()
