@@ -150,7 +150,7 @@ def test_upload_of_pictures(page: Page, app: App, picture: bytes):
     upload(page, "face", [("one.jpg", picture), rotten])
     answer(page, "face_answer")
     pick = page.locator(".st-key-face_pick")
-    pick.locator("[data-baseweb=select]").click()
+    pick.get_by_role("combobox").click()
     page.get_by_role("option", name="rotten.jpg").click()
     sentence, code = trouble(page, "face_trouble")
     assert code == "damaged"
@@ -259,6 +259,19 @@ def test_a_large_picture_is_kept_in_memory_only(page: Page, app: App, picture: b
     assert len(large) > 5_000_000
     upload(page, "face", [("large.bmp", large)])
     answer(page, "face_answer")
+
+
+def test_any_page_may_be_the_first_one_opened(browser: Browser):
+    """Streamlit knows of the navigation only once Home.py has run; a link may lead past it."""
+    with running_app() as fresh:
+        page = browser.new_page()
+        open_page(page, fresh, "voice")
+        expect(page.locator("[data-testid=stTopNavLink]")).to_have_text(
+            [re.compile("Home"), re.compile("Face"), re.compile("Voice"), re.compile("Hybrid")],
+            timeout=ANSWER_MS,
+        )
+        expect(page.locator("h1")).to_have_text("Voice")
+        page.close()
 
 
 # --- bad input ---------------------------------------------------------------------------------
