@@ -9,7 +9,7 @@ from typing import Literal
 
 from core import fusion, media
 from core.errors import DuetError
-from core.models import Task, find, load
+from core.models import ModelInfo, Task, find, load
 from core.results import HybridResult, ImageResult, Result, VoiceResult
 
 Source = str | Path | bytes
@@ -88,7 +88,7 @@ def fuse(image: ImageResult, voice: VoiceResult, face: int = 0) -> HybridResult:
     )
 
 
-def _known(task: Task, name: str):
+def _known(task: Task, name: str) -> ModelInfo | None:
     try:
         return find(task, name)
     except DuetError:  # a result made with a model that has since been removed

@@ -130,7 +130,7 @@ def _belief(p: Probabilities, meant: Probabilities | None, share: float) -> Prob
 
 
 def agreement(face: Prediction, voice: Prediction) -> Agreement:
-    """`exact` for the same emotion, `tone` for the same tone (surprise goes with any), or `none`."""
+    """`exact`: the same emotion; `tone`: the same tone (surprise goes with any); else `none`."""
     if face.label == voice.label:
         return "exact"
     tones = {TONE[face.label], TONE[voice.label]}
@@ -138,6 +138,7 @@ def agreement(face: Prediction, voice: Prediction) -> Agreement:
 
 
 def agreement_sentence(face: Prediction, voice: Prediction) -> str:
+    """How a face and a voice agree, in a sentence for people."""
     kind = agreement(face, voice)
     if kind == "exact":
         return f"Face and voice agree: both seem {_adjective(face.label)}."

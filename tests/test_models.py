@@ -101,7 +101,8 @@ def test_what_is_no_network_is_not_loaded(folder):
 
 def test_find_by_name_and_default(folder, tmp_path):
     assert models.find("face", folder.name, tmp_path).name == folder.name
-    for task, name in (("face", "nobody"), ("voice", None)):
+    absent: list[tuple[models.Task, str | None]] = [("face", "nobody"), ("voice", None)]
+    for task, name in absent:
         with pytest.raises(DuetError) as caught:
             models.find(task, name, tmp_path)
         assert caught.value.code == "unknown_model"

@@ -46,7 +46,8 @@ def add_noise(samples: Samples, snr_db: float, colour: float, rng: Random) -> Sa
     spectrum = np.fft.rfft(rng.standard_normal(len(samples)))
     frequency = np.maximum(np.arange(len(spectrum)), 20 * len(samples) / SAMPLE_RATE)
     noise = np.fft.irfft(spectrum / frequency ** (colour / 2), len(samples))
-    gain = np.sqrt(np.mean(samples**2) / max(np.mean(noise**2), 1e-20) / 10 ** (snr_db / 10))
+    ratio = float(np.mean(samples**2)) / max(float(np.mean(noise**2)), 1e-20)
+    gain = np.sqrt(ratio / 10 ** (snr_db / 10))
     return (samples + gain * noise).astype(np.float32)
 
 
@@ -84,8 +85,8 @@ def through_codec(samples: Samples, bit_rate: int) -> Samples:
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     buffer.seek(0)
-    with av.open(buffer) as container:
-        parts = [f.to_ndarray()[0] for f in container.decode(audio=0)]
+    with av.open(buffer, "r") as encoded:
+        parts = [f.to_ndarray()[0] for f in encoded.decode(audio=0)]
     return np.concatenate(parts).astype(np.float32)
 
 
@@ -122,8 +123,11 @@ def random_spectrogram(
     stretch, shift, scale = rng.uniform(0.9, 1.1), rng.uniform(-1.5, 1.5), rng.uniform(0.95, 1.05)
     length = max(8, round(len(x) * stretch))
     matrix = np.array([[scale, 0, shift], [0, stretch, 0]])
-    x = cv2.warpAffine(
-        x, matrix, (MEL_BANDS, length), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    x = np.asarray(
+        cv2.warpAffine(
+            x, matrix, (MEL_BANDS, length), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        ),
+        np.float32,
     )
     if rng.random() < 0.7:
         knots = rng.uniform(-0.5, 0.5, rng.integers(3, 7))
@@ -132,14 +136,14 @@ def random_spectrogram(
         ).astype(np.float32)
         x = x + curve
     for _ in range(2):
-        width = rng.integers(0, 9)
-        first = rng.integers(0, MEL_BANDS - width + 1)
+        width = int(rng.integers(0, 9))
+        first = int(rng.integers(0, MEL_BANDS - width + 1))
         x[:, first : first + width] = 0.0
-        width = rng.integers(0, max(2, length // 8))
-        first = rng.integers(0, length - width + 1)
+        width = int(rng.integers(0, max(2, length // 8)))
+        first = int(rng.integers(0, length - width + 1))
         x[first : first + width] = 0.0
     if length > frames:
-        first = rng.integers(0, length - frames + 1)
+        first = int(rng.integers(0, length - frames + 1))
         return x[first : first + frames]
-    before = rng.integers(0, frames - length + 1)
+    before = int(rng.integers(0, frames - length + 1))
     return np.pad(x, ((before, frames - length - before), (0, 0)), constant_values=floor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import DuetError
-from core.face import analyze_faces
+from core.face import FaceMode, analyze_faces
 from core.face.classify import classify
 from core.labels import EMOTIONS
 from core.media import SAMPLE_RATE, decode_audio, decode_image
@@ -103,7 +104,7 @@ def voice_answers(model: Model, data: Path, split: str) -> Answers:
     )
 
 
-def folder_answers(model: Model, data: Path, faces: str) -> Answers:
+def folder_answers(model: Model, data: Path, faces: FaceMode) -> Answers:
     """On class-named folders of images or recordings, each file analysed as the app would."""
     logits, labels, left_out = [], [], []
     suffixes = IMAGE_SUFFIXES if model.info.task == "face" else voices.AUDIO_SUFFIXES
@@ -142,19 +143,16 @@ def _summaries(answers: Answers, temperature: float, split: str) -> dict[str, An
 
 
 def evaluate(
-    model: Model, data: Path, split: str | None = None, faces: str = "cropped"
+    model: Model, data: Path, split: str | None = None, faces: FaceMode = "cropped"
 ) -> dict[str, Any]:
     """Splits -> measures (see `training.measures.summary`), on what is found at `data`."""
     info = model.info
+    known: dict[str, Callable[[], Answers]] = {"folder": lambda: folder_answers(model, data, faces)}
     if info.task == "face" and locate(data, "fer2013") is not None:
-        known: dict[str, Callable[[], Answers]] = {
-            s: lambda s=s: face_answers(model, data, s)
-            for s in ("validation", "test", "test-distinct")
-        }
+        names = ("validation", "test", "test-distinct")
+        known = {name: partial(face_answers, model, data, name) for name in names}
     elif info.task == "voice" and any(locate(data, c) for c in voices.CORPORA):
-        known = {s: lambda s=s: voice_answers(model, data, s) for s in ("validation", "test")}
-    else:
-        known = {"folder": lambda: folder_answers(model, data, faces)}
+        known = {name: partial(voice_answers, model, data, name) for name in ("validation", "test")}
     if split is not None and split not in known:
         raise DataSetError(f"{data} has no split {split!r}; there are {', '.join(known)}.")
     splits: dict[str, Any] = {}

@@ -58,7 +58,7 @@ def load(data: Path | str) -> dict[str, Faces]:
         image = cv2.imdecode(np.frombuffer(files.read(str(name)), np.uint8), cv2.IMREAD_GRAYSCALE)
         if image is None or image.shape != (FACE_SIZE, FACE_SIZE):
             raise DataSetError(f"{name} in {path} is not a {FACE_SIZE}x{FACE_SIZE} image.")
-        rows[split].append((image, label, str(name)))
+        rows[split].append((image.astype(np.uint8), label, str(name)))
     if not all(rows.values()):
         raise DataSetError(f"{path} lacks one of the splits {', '.join(SPLITS)}.")
     return {split: _faces(found) for split, found in rows.items()}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -103,7 +104,12 @@ def fit(
             metrics=[accuracy],
             jit_compile=keras.backend.backend() == "jax",
         )
-        state = {"epoch": 0, "best": float("-inf"), "seconds": 0.0, "schedule": asdict(schedule)}
+        state: dict[str, Any] = {
+            "epoch": 0,
+            "best": float("-inf"),
+            "seconds": 0.0,
+            "schedule": asdict(schedule),
+        }
         if state_file.exists():
             state = json.loads(state_file.read_text())
             if state["schedule"] != asdict(schedule):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,7 +59,7 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def summary(probabilities: NDArray[np.floating], labels: Labels) -> dict[str, object]:
+def summary(probabilities: NDArray[np.floating], labels: Labels) -> dict[str, Any]:
     """All that `evaluation.json` says of one split.
 
     Parameters

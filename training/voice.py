@@ -17,7 +17,7 @@ from training.augment_voice import random_spectrogram
 from training.loop import Batches, Schedule, fit, one_hot
 from training.measures import unweighted_average_recall
 
-SCHEDULE = Schedule(epochs=40, batch_size=64, learning_rate=0.05)
+SCHEDULE = Schedule(epochs=32, batch_size=64, learning_rate=0.05)
 
 CORPUS_SHARE = {"crema_d": 0.5, "ravdess": 0.28, "savee": 0.1, "tess": 0.12}
 """How often each corpus is drawn. Within a corpus every emotion is drawn equally often."""

@@ -198,7 +198,7 @@ def load(data: Path | str, cache: Path, variants: int = 0, seed: int = 7) -> Voi
     A clip that cannot be decoded, or is silent, is named on standard output and left out.
     """
     listed = clips(data)
-    jobs = [(clip, None) for clip in listed]
+    jobs: list[tuple[Clip, list[int] | None]] = [(clip, None) for clip in listed]
     jobs += [(c, [seed, v]) for v in range(variants) for c in listed if c.split == "train"]
     key = sha256(repr((jobs, _constants())).encode()).hexdigest()[:16]
     path = cache / f"voices-{key}.npz"
@@ -224,7 +224,9 @@ def _constants() -> dict[str, object]:
     return {k: v for k, v in vars(features).items() if k.isupper()}
 
 
-def _spectrograms(data: Path, jobs: list) -> Iterator[NDArray[np.float16]]:
+def _spectrograms(
+    data: Path, jobs: list[tuple[Clip, list[int] | None]]
+) -> Iterator[NDArray[np.float16]]:
     """In the order of `jobs`; (0, MEL_BANDS) for a clip that cannot be used."""
     with ProcessPoolExecutor(os.cpu_count(), initializer=_open, initargs=(data,)) as pool:
         for done, part in enumerate(pool.map(_spectrogram, jobs, chunksize=16), 1):

@@ -68,7 +68,7 @@ class Evidence:
     def overall_attention(self) -> NDArray[np.float64]:
         """(steps, heads): attention within each chunk, chunks weighing alike; sums to 1 a head."""
         chunks = np.unique(self.chunk)
-        return sum(self.attention(self.chunk == c) for c in chunks) / len(chunks)
+        return np.sum([self.attention(self.chunk == c) for c in chunks], axis=0) / len(chunks)
 
 
 def gather_evidence(samples: NDArray[np.float32], model: Model) -> Evidence:

@@ -40,6 +40,7 @@ def hertz_to_mel(frequency: NDArray[np.floating] | float) -> NDArray[np.float64]
 
 
 def mel_to_hertz(mel: NDArray[np.floating] | float) -> NDArray[np.float64]:
+    """Inverse of `hertz_to_mel`."""
     return 700.0 * (10.0 ** (np.asarray(mel, np.float64) / 2595.0) - 1.0)
 
 
@@ -95,7 +96,8 @@ def log_mel_spectrogram(samples: NDArray[np.float32]) -> NDArray[np.float32]:
         power = spectrum.real**2 + spectrum.imag**2
         mel[part] = power.astype(np.float32) @ mel_filters()
     mel /= float(_window().sum() / 2) ** 2
-    return 10.0 * np.log10(np.maximum(mel, 1e-10))
+    decibels: NDArray[np.float32] = np.log10(np.maximum(mel, np.float32(1e-10)))
+    return decibels * np.float32(10)
 
 
 def mfcc(samples: NDArray[np.float32]) -> NDArray[np.float32]:
