@@ -300,7 +300,7 @@ def _model_lines(model: ModelInfo) -> Iterator[str]:
     yield f"  {model.parameters / 1e6:.2f} M parameters, {model.bytes / 1e6:.1f} MB"
     for name, measures in _evaluated(model.evaluation):
         yield (
-            f"  {name:36}  n {measures['n']:5d}"
+            f"  {name:24}  n {measures['n']:5d}"
             f"  accuracy {measures['accuracy']:6.1%}"
             f"  unweighted average recall {measures['unweighted_average_recall']:6.1%}"
         )
@@ -314,7 +314,7 @@ def _evaluated(
         if isinstance(value, dict) and "unweighted_average_recall" in value:
             yield " ".join((*names, key)), value
         elif isinstance(value, dict):
-            yield from _evaluated(value, (*names, key))
+            yield from _evaluated(value, names if key == "splits" else (*names, key))
 
 
 def _bench(options: argparse.Namespace) -> int:
