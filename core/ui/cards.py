@@ -50,11 +50,13 @@ def answer(verb: Verb, emotion: Prediction, key: str, *, small: bool = False) ->
     """The answer first and large, with its icon, its certainty and what else it could be."""
     look = LOOKS[emotion.label]
     kind = "duet-answer small" if small else "duet-answer"
+    words, sure = heading(verb, emotion).split(" · ")
     with st.container(key=key):
         st.html(
             f'<div class="{kind}" style="--c:{look.colour};--ink:{ink_on(look.colour)}">'
             f"{symbol('question_mark' if emotion.unsure else look.icon)}"
-            f"<div><h2>{heading(verb, emotion)}</h2><p>{alternatives(emotion)}</p></div></div>"
+            f'<div><h2>{words} <span class="sure">· {sure}</span></h2>'
+            f"<p>{alternatives(emotion)}</p></div></div>"
         )
 
 

@@ -27,9 +27,16 @@ MAX_COLUMNS = 800
 """Points across a chart; more would not be visible and would slow the page."""
 
 
-def show(figure: go.Figure, alt: str, key: str) -> None:
-    """Draw `figure` over the width there is; `alt` is read to those who cannot see it."""
-    st.plotly_chart(figure, width="stretch", theme="streamlit", config=CONFIG, alt=alt, key=key)
+def show(figure: go.Figure, key: str) -> None:
+    """Draw `figure` over the width there is.
+
+    Its title is set as text above it, where it wraps on a narrow screen, and is what a screen
+    reader says of the chart.
+    """
+    title = str(figure.layout.title.text)
+    figure.update_layout(title=None)
+    st.html(f'<p class="duet-finding">{title}</p>')
+    st.plotly_chart(figure, width="stretch", theme="streamlit", config=CONFIG, alt=title, key=key)
 
 
 def _figure(title: str, x: str, y: str, height: int) -> go.Figure:
@@ -38,9 +45,9 @@ def _figure(title: str, x: str, y: str, height: int) -> go.Figure:
 
     figure = go.Figure()
     figure.update_layout(
-        title={"text": title, "font": {"size": 15}, "x": 0, "xanchor": "left", "y": 0.98},
+        title=title,
         height=height,
-        margin={"l": 8, "r": 8, "t": 44, "b": 8},
+        margin={"l": 8, "r": 8, "t": 12, "b": 8},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         dragmode=False,
@@ -79,7 +86,7 @@ def waveform(
     import plotly.graph_objects as go
 
     spoken = f"{result.speech_seconds:.1f} of {result.duration:.1f} s are speech"
-    figure = _figure(f"Waveform: {spoken}", "time (s)", "amplitude (full scale = 1)", 250)
+    figure = _figure(f"Waveform: {spoken}", "time (s)", "amplitude (full scale = 1)", 220)
     times = (np.arange(len(lowest)) + 0.5) * result.duration / len(lowest)
     figure.add_trace(
         go.Scatter(
@@ -196,7 +203,9 @@ def timeline(points: Sequence[TimelinePoint], duration: float) -> go.Figure:
     import plotly.graph_objects as go
 
     heard = [point for point in points if point.emotion]
-    figure = _figure(f"Over time: {_changes(points)}", "time (s)", "probability", 320)
+    figure = _figure(
+        f"Over time: {_changes(points)}", "time (s), middle of each window", "probability", 310
+    )
     middles = [(point.start + point.end) / 2 for point in heard]
     step = min((b - a for a, b in pairwise(middles)), default=duration)
     spans = [f"{point.start:.1f} to {point.end:.1f} s" for point in heard]
@@ -215,7 +224,7 @@ def timeline(points: Sequence[TimelinePoint], duration: float) -> go.Figure:
     figure.update_layout(
         barmode="stack",
         bargap=0,
-        legend={"orientation": "h", "y": -0.28, "x": 0, "traceorder": "normal"},
+        legend={"orientation": "h", "y": -0.3, "x": 0, "traceorder": "normal"},
     )
     figure.update_xaxes(range=[0, duration])
     figure.update_yaxes(range=[0, 1], tickformat=".0%")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -174,7 +175,8 @@ def together(picture: ImageResult, recording: VoiceResult, which: int) -> Hybrid
 def show_trouble(trouble: Trouble, key: str) -> None:
     """One calm box: the sentence, and the code in small print."""
     with st.container(key=key):
-        st.warning(_plain(trouble.message), icon=":material/info:")
+        message = trouble.message.replace(f"{models.MODELS_FOLDER.parent}{os.sep}", "")
+        st.warning(_plain(message), icon=":material/info:")
         st.html(
             f'<div class="duet-error"><small>error code: {html.escape(trouble.code)}</small></div>'
         )

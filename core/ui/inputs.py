@@ -48,8 +48,10 @@ def _take(shelf: str, key: str, origin: keep.Origin, name: str, single: bool) ->
         return
     st.session_state.pop(f"duet.stopped.{shelf}", None)
     if isinstance(value, list):
-        for file in reversed(value):  # the first one ends up first
-            keep.put(shelf, Media(file.name, file.getvalue(), origin), single=single)
+        files = [Media(file.name, file.getvalue(), origin) for file in value]
+        taken = [media for media in files if keep.put(shelf, media, single=single)]
+        if taken:
+            st.session_state[keep.pick_key(shelf)] = taken[0].id
     elif origin == "upload":
         keep.put(shelf, Media(value.name, value.getvalue(), origin), single=single)
     else:
@@ -78,23 +80,24 @@ def picture(shelf: str, *, many: bool) -> None:
     if way == UPLOAD:
         label = "Pictures with faces" if many else "A picture with a face"
         _uploader(shelf, label, PICTURE_TYPES, many)
-    elif keep.shelf(shelf) and not st.session_state.get(_open_key(shelf)):
-        st.button(
-            "Take another picture",
-            icon=":material/photo_camera:",
-            key=f"{shelf}_again",
-            on_click=lambda: st.session_state.update({_open_key(shelf): True}),
-        )
-    else:
+    elif not keep.shelf(shelf) or st.session_state.get(_open_key(shelf)):
         _camera(shelf, many)
-    if any(item.origin == "camera" for item in keep.shelf(shelf)) or way == CAMERA:
-        st.toggle(
-            "Show me as in a mirror",
-            value=True,
-            key="mirror",
-            persist_state="session",
-            help="Turns only what you see; the picture is analysed as the camera took it.",
-        )
+    with st.container(horizontal=True, vertical_alignment="center", key=f"{shelf}_view"):
+        if way == CAMERA and keep.shelf(shelf) and not st.session_state.get(_open_key(shelf)):
+            st.button(
+                "Take another picture",
+                icon=":material/photo_camera:",
+                key=f"{shelf}_again",
+                on_click=lambda: st.session_state.update({_open_key(shelf): True}),
+            )
+        if way == CAMERA or any(item.origin == "camera" for item in keep.shelf(shelf)):
+            st.toggle(
+                "Show me as in a mirror",
+                value=True,
+                key="mirror",
+                persist_state="session",
+                help="Turns only what you see; the picture is analysed as the camera took it.",
+            )
 
 
 def _open_key(shelf: str) -> str:
@@ -153,8 +156,9 @@ def _hands_free(shelf: str, many: bool) -> None:
     from audio_recorder_streamlit import audio_recorder
 
     with st.container(key=f"{shelf}_recorder"):
+        st.markdown("Press the microphone and say a sentence; a pause ends the recording.")
         data = audio_recorder(
-            text="Press, speak, pause",
+            text="",
             pause_threshold=PAUSE_SECONDS,
             neutral_color="#4d8494",
             recording_color="#c2410c",

@@ -42,13 +42,13 @@ def _state(name: str, empty: Callable[[], T]) -> T:
 
 
 def shelf(name: str) -> list[Media]:
-    """What lies on a page's shelf, newest first."""
+    """What lies on a page's shelf, in the order in which it came."""
     items: list[Media] = _state(f"shelf.{name}", list)
     return items
 
 
 def put(name: str, media: Media, *, single: bool = False) -> bool:
-    """Put `media` first on the shelf and pick it; False when the shelf is full.
+    """Put `media` on the shelf and pick it; False when the shelf is full.
 
     With `single` it takes the place of what was there.
     """
@@ -60,17 +60,23 @@ def put(name: str, media: Media, *, single: bool = False) -> bool:
     if len(others) + 1 > MAX_KEPT_ITEMS or (others and size > MAX_KEPT_BYTES):
         st.session_state[f"duet.full.{name}"] = media.name
         return False
-    items[:] = [media, *others]
-    numbers = _state(f"numbers.{name}", dict)
+    items[:] = [*others, media]
+    numbers = _numbers(name)
     numbers.setdefault(media.id, len(numbers) + 1)
     st.session_state.pop(f"duet.full.{name}", None)
     st.session_state[pick_key(name)] = media.id
     return True
 
 
+def _numbers(name: str) -> dict[str, int]:
+    """Media id -> when it came, counted from 1."""
+    numbers: dict[str, int] = _state(f"numbers.{name}", dict)
+    return numbers
+
+
 def title(name: str, media: Media) -> str:
     """The item's number and name; stays the same as others come and go."""
-    return f"{_state(f'numbers.{name}', dict)[media.id]} · {media.name}"
+    return f"{_numbers(name)[media.id]} · {media.name}"
 
 
 def refused(name: str) -> str | None:

@@ -166,7 +166,7 @@ def _spotlight(image: Image, light: NDArray[np.float32], colour: str) -> Image:
     Light reads the same for every emotion and on every skin; a tint would not.
     """
     grey = image.mean(axis=2, keepdims=True)
-    dark = 0.32 * grey + 12
+    dark = 0.4 * grey + 10
     shown = light[..., np.newaxis] ** 0.7
     mixed = np.clip(dark * (1 - shown) + image * shown, 0, 255).astype(np.uint8)
     half = (light >= 0.5 * max(float(light.max()), 1e-6)).astype(np.uint8)

@@ -161,9 +161,7 @@ def waveform(media: Media, result: VoiceResult) -> None:
     view = _sound(media)
     if isinstance(view, Trouble):
         return  # said beside the player already
-    figure = charts.waveform(view.lowest, view.highest, result)
-    text = f"Waveform of {result.duration:.1f} seconds, {result.speech_seconds:.1f} of them speech"
-    charts.show(figure, text, f"waveform_{media.id}")
+    charts.show(charts.waveform(view.lowest, view.highest, result), f"waveform_{media.id}")
     st.caption("Shaded: speech. Framed and numbered: the moments that mattered most.")
 
 
@@ -173,8 +171,7 @@ def timeline(result: VoiceResult) -> None:
     if len(heard) < 2:
         st.caption("A recording of more than 3 s of speech also gets a timeline.")
         return
-    figure = charts.timeline(result.timeline, result.duration)
-    charts.show(figure, str(figure.layout.title.text), "timeline")
+    charts.show(charts.timeline(result.timeline, result.duration), "timeline")
 
 
 def sound(media: Media, result: VoiceResult) -> None:
@@ -189,4 +186,8 @@ def sound(media: Media, result: VoiceResult) -> None:
     if len(result.attention):
         figures = {"attention": charts.attention(result), **figures}
     for name, figure in figures.items():
-        charts.show(figure, str(figure.layout.title.text), f"{name}_{media.id}")
+        charts.show(figure, f"{name}_{media.id}")
+    st.caption(
+        "dB: relative to full scale. SD: standard deviations from each coefficient's mean over "
+        "the recording."
+    )
