@@ -240,6 +240,31 @@ def upload(page: Page, shelf: str, files: Sequence[tuple[str, bytes]]) -> None:
     field.set_input_files(payloads)
 
 
+def take_picture(page: Page) -> None:
+    """Press the camera's button, once the camera shows something."""
+    page.wait_for_function(
+        """() => {
+            const video = document.querySelector('[data-testid=stCameraInput] video');
+            return video && video.readyState >= 2 && video.videoWidth > 0;
+        }""",
+        timeout=ANSWER_MS,
+    )
+    page.get_by_role("button", name="Take Photo").click()
+
+
+def screenshot(page: Page, path: Path) -> None:
+    """The whole page; it scrolls inside the window, so the window is made as high as the page."""
+    size = page.viewport_size
+    assert size is not None
+    page.wait_for_timeout(500)  # charts take their size after they appear
+    height = page.locator("[data-testid=stMain]").evaluate("main => main.scrollHeight")
+    page.set_viewport_size({"width": size["width"], "height": max(size["height"], height)})
+    page.wait_for_timeout(500)
+    path.parent.mkdir(exist_ok=True)
+    page.screenshot(path=path)
+    page.set_viewport_size(size)
+
+
 # --- what the camera sees and the microphone hears ---------------------------------------------
 
 

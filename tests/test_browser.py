@@ -24,10 +24,12 @@ from tests.browser import (
     open_page,
     photo,
     running_app,
+    screenshot,
     settle,
     sound,
     speech,
     switch_page,
+    take_picture,
     upload,
 )
 
@@ -127,8 +129,7 @@ def no_horizontal_scrolling(page: Page) -> bool:
 
 
 def shoot(page: Page, name: str) -> None:
-    SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+    screenshot(page, SCREENSHOTS / f"{name}.png")
 
 
 # --- each way in -------------------------------------------------------------------------------
@@ -136,7 +137,7 @@ def shoot(page: Page, name: str) -> None:
 
 def test_camera(page: Page, app: App):
     open_page(page, app, "face")
-    page.get_by_role("button", name="Take Photo").click()
+    take_picture(page)
     answer(page, "face_answer")
     expect(page.locator(".st-key-face_picture img")).to_be_visible()
     expect(page.locator(".st-key-face_attention img")).to_be_visible()
@@ -230,7 +231,7 @@ def test_results_stay_when_pages_are_switched(
 
 def test_a_camera_picture_stays_when_an_option_changes(page: Page, app: App):
     open_page(page, app, "face")
-    page.get_by_role("button", name="Take Photo").click()
+    take_picture(page)
     face = answer(page, "face_answer")
     page.get_by_text("Show me as in a mirror").click()
     settle(page)
@@ -345,7 +346,4 @@ def test_screenshot_for_the_readme(page: Page, app: App):
     open_page(page, app)
     page.get_by_role("button", name="Both together").click()
     answer(page, "hybrid_answer")
-    page.wait_for_timeout(500)
-    README_PICTURE.parent.mkdir(exist_ok=True)
-    page.locator(".st-key-hybrid_result").scroll_into_view_if_needed()
-    page.screenshot(path=README_PICTURE, full_page=True)
+    screenshot(page, README_PICTURE)
