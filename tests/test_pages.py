@@ -530,7 +530,10 @@ def test_timeline_leaves_gaps_where_nobody_speaks() -> None:
     ]
     figure = charts.timeline(points, 4.0)
     assert [trace.name for trace in figure.data] == list(EMOTIONS)
-    assert list(figure.data[0].x) == [1.5, 2.5]
+    edges = [
+        (x, x + width) for x, width in zip(figure.data[0].x, figure.data[0].width, strict=True)
+    ]
+    assert edges == [(0, 1.75), (2.25, 4)]
     assert "changes once" in figure.layout.title.text
 
 

@@ -86,7 +86,7 @@ def waveform(
     import plotly.graph_objects as go
 
     spoken = f"{result.speech_seconds:.1f} of {result.duration:.1f} s are speech"
-    figure = _figure(f"Waveform: {spoken}", "time (s)", "amplitude (full scale = 1)", 220)
+    figure = _figure(f"Waveform: {spoken}", "time (s)", "amplitude", 220)
     times = (np.arange(len(lowest)) + 0.5) * result.duration / len(lowest)
     figure.add_trace(
         go.Scatter(
@@ -199,22 +199,30 @@ def _changes(points: Sequence[TimelinePoint]) -> str:
 
 
 def timeline(points: Sequence[TimelinePoint], duration: float) -> go.Figure:
-    """Probabilities stacked for every 3 s window, one column every 0.5 s; gaps hold no speech."""
+    """Probabilities stacked, a column for each window; gaps where there is no speech.
+
+    A column is as wide as the step from window to window and stands around its window's middle;
+    the first and the last one reach to the ends that only they cover.
+    """
     import plotly.graph_objects as go
 
     heard = [point for point in points if point.emotion]
     figure = _figure(
         f"Over time: {_changes(points)}", "time (s), middle of each window", "probability", 310
     )
-    middles = [(point.start + point.end) / 2 for point in heard]
-    step = min((b - a for a, b in pairwise(middles)), default=duration)
+    half = min((b.start - a.start for a, b in pairwise(points)), default=duration) / 2
+    lefts = [(point.start + point.end) / 2 - half for point in heard]
+    rights = [left + 2 * half for left in lefts]
+    lefts[0], rights[-1] = heard[0].start, min(duration, heard[-1].end)
+    widths = [right - left for left, right in zip(lefts, rights, strict=True)]
     spans = [f"{point.start:.1f} to {point.end:.1f} s" for point in heard]
     for index, emotion in enumerate(EMOTIONS):
         figure.add_trace(
             go.Bar(
-                x=middles,
+                x=lefts,
                 y=[point.emotion.probabilities[index] for point in heard if point.emotion],
-                width=step,
+                width=widths,
+                offset=0,
                 name=emotion,
                 customdata=spans,
                 marker={"color": LOOKS[emotion].colour, "line": {"width": 0}},
