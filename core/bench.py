@@ -45,6 +45,8 @@ PHOTO_SIZE = (640, 480)
 FACE_IN_PHOTO = 220
 """Pixels: side of the face in the photo made from `--data`."""
 
+SPEECH_SECONDS = 3.0
+
 ANSWER_BOTH = """
 import resource, sys
 from core.analysis import analyze
@@ -63,7 +65,7 @@ def run(
     Parameters
     ----------
     photo : a picture with one face; by default made from `data`, or else the app's drawn face.
-    voice : a recording of about three seconds; by default the app's synthetic voice.
+    voice : a recording; by default three seconds of the app's synthetic voice.
     data : FER2013, zipped or not; gives the faces to classify and to make the photo from.
     runs : repetitions of each stage.
 
@@ -78,12 +80,10 @@ def run(
     DuetError
         When an input cannot be read or analysed, or a model is missing.
     """
-    from core.ui.samples import synthetic_voice
-
     described = machine()
     faces = faces_of(Path(data), 32) if data else None
     picture = media.read(photo)[0] if photo else photo_with_face(faces)
-    recording = media.read(voice)[0] if voice else synthetic_voice().data
+    recording = media.read(voice)[0] if voice else _recording()
     stages, framed = _photo_stages(picture, runs)
     stages |= _mtcnn_stage(picture, runs) | _voice_stages(recording, runs)
     with tempfile.TemporaryDirectory() as folder:
@@ -376,6 +376,14 @@ def photo_with_face(faces: NDArray[np.uint8] | None) -> bytes:
         if len(active_detector().detect(media.decode_image(photo, "photo").pixels)) == 1:
             return photo
     raise DuetError("no_face", "The detector finds no face of --data in a photo made of it.")
+
+
+def _recording() -> bytes:
+    """The first `SPEECH_SECONDS` of the app's synthetic voice, as WAV."""
+    from core.ui.samples import synthetic_voice, wav
+
+    samples = media.decode_audio(synthetic_voice().data, "synthetic voice").samples
+    return wav(samples[: round(SPEECH_SECONDS * media.SAMPLE_RATE)])
 
 
 def _before_a_wall(grey: NDArray[np.uint8], side: int) -> bytes:
