@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.labels import EMOTIONS
 from core.results import FaceResult, ImageResult
-from core.ui import cards, engine, exports, inputs, keep, views
+from core.ui import cards, engine, entry, exports, inputs, keep, views
 from core.ui.engine import Trouble
 from core.ui.keep import Media
 
@@ -153,5 +153,6 @@ def keep_or_go(model: str | None) -> None:
     inputs.forget(SHELF, "picture")
 
 
+entry.through_home()
 page()
 cards.footer()

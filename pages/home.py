@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
-from core.ui import cards, engine, keep
+from core.ui import cards, engine, entry, keep
+from core.ui.keep import Media
 from core.ui.samples import drawn_face, synthetic_voice
+
+GO = "duet.go"
+"""Where in the session it says which page to open next."""
 
 CARDS = (
     ("face", "Face", "face", "Take a picture or upload some. Every face is found, named and "
@@ -32,24 +38,33 @@ def ways_in() -> None:
             )
 
 
+def take(samples_by_shelf: dict[str, Callable[[], Media]], page: str) -> None:
+    """Callback: put samples on their shelves and go to the page that shows them."""
+    for shelf, make in samples_by_shelf.items():
+        keep.put(shelf, make(), single=shelf.startswith("hybrid"))
+    st.session_state[GO] = f"pages/{page}.py"
+
+
 def samples() -> None:
     """Something to click without camera or microphone."""
+    if page := st.session_state.pop(GO, None):
+        st.switch_page(page)
     st.subheader("No camera or microphone? Try a sample")
-    face, voice, both = (column.container() for column in st.columns(3))
-    if face.button("A drawn face", icon=":material/draw:", key="sample_face", width="stretch"):
-        keep.put("face", drawn_face())
-        st.switch_page("pages/face.py")
-    if voice.button(
-        "A synthetic voice", icon=":material/graphic_eq:", key="sample_voice", width="stretch"
-    ):
-        keep.put("voice", synthetic_voice())
-        st.switch_page("pages/voice.py")
-    if both.button(
-        "Both together", icon=":material/group_work:", key="sample_both", width="stretch"
-    ):
-        keep.put("hybrid_picture", drawn_face(), single=True)
-        keep.put("hybrid_recording", synthetic_voice(), single=True)
-        st.switch_page("pages/hybrid.py")
+    both = {"hybrid_picture": drawn_face, "hybrid_recording": synthetic_voice}
+    offers = (
+        ("sample_face", "A drawn face", "draw", {"face": drawn_face}, "face"),
+        ("sample_voice", "A synthetic voice", "graphic_eq", {"voice": synthetic_voice}, "voice"),
+        ("sample_both", "Both together", "group_work", both, "hybrid"),
+    )
+    for column, (key, label, icon, shelves, page) in zip(st.columns(3), offers, strict=True):
+        column.button(
+            label,
+            icon=f":material/{icon}:",
+            key=key,
+            width="stretch",
+            on_click=take,
+            args=(shelves, page),
+        )
     st.caption(
         "The face is drawn and the voice synthesised by code: they show how Duet answers, "
         "not how well it reads people."
@@ -64,9 +79,7 @@ def installed() -> None:
             infos = engine.offered("face" if task == "face" else "voice")
             if not infos:
                 st.info(
-                    f"No {task} model is installed yet. Put a model folder below `models/`, or "
-                    f"train one: `python -m training train {task}-cnn --data PATH`.",
-                    icon=":material/info:",
+                    engine.no_model("face" if task == "face" else "voice"), icon=":material/info:"
                 )
             for number, info in enumerate(infos):
                 default = " (in use)" if number == 0 and len(infos) > 1 else ""
@@ -78,6 +91,7 @@ def installed() -> None:
             )
 
 
+entry.through_home()
 st.html(
     '<div class="duet-hero"><h1>Duet</h1><p>Duet tells how a person seems to feel from a face, '
     "from a voice, and from both together. It shows why, and says how sure it is.</p></div>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.results import HybridResult, ImageResult, VoiceResult
-from core.ui import cards, engine, exports, inputs, keep, views
+from core.ui import cards, engine, entry, exports, inputs, keep, views
 from core.ui.engine import Trouble
 from core.ui.keep import Media
 from core.ui.looks import AGREEMENT_ICONS
@@ -168,5 +168,6 @@ def page() -> None:
     inputs.forget(RECORDING, "recording")
 
 
+entry.through_home()
 page()
 cards.footer()

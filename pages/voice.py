@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.results import VoiceResult
-from core.ui import cards, engine, exports, inputs, keep, views
+from core.ui import cards, engine, entry, exports, inputs, keep, views
 from core.ui.engine import Trouble
 from core.ui.keep import Media
 
@@ -109,5 +109,6 @@ def keep_or_go(model: str | None) -> None:
     inputs.forget(SHELF, "recording")
 
 
+entry.through_home()
 page()
 cards.footer()

@@ -214,6 +214,14 @@ FACE = ("face.jpg", samples.drawn_face().data)
 VOICE = ("voice.wav", samples.synthetic_voice().data)
 
 
+def test_a_link_to_a_page_goes_through_home(no_models: Path) -> None:
+    app = AppTest.from_file(str(ROOT / "Home.py"), default_timeout=60)
+    app.switch_page("pages/face.py").run()
+    calm(app)
+    assert "No picture yet" in words(app)
+    assert ".duet-answer" in "".join(str(e.proto.body) for e in app.get("html"))  # the style
+
+
 # --- without models, with broken ones -----------------------------------------------------------
 
 
@@ -228,7 +236,7 @@ def test_every_page_stands_without_any_model(no_models: Path, page: str) -> None
 
 def test_a_picture_without_a_model_gets_a_sentence(no_models: Path) -> None:
     app = upload(start("face"), "face", FACE)
-    assert "There is no face model" in words(app)
+    assert "No face model is installed yet" in words(app)
     assert "unknown_model" in words(app)
 
 

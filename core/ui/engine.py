@@ -60,6 +60,14 @@ def offered(task: Task) -> list[ModelInfo]:
     return [info for info in models.installed()[0] if info.task == task]
 
 
+def no_model(task: Task) -> str:
+    """What to do where no model for `task` is installed."""
+    return (
+        f"No {task} model is installed yet; put a model folder below models/ or train one with "
+        f"python -m training train {task}-cnn --data PATH."
+    )
+
+
 def broken() -> list[BrokenModel]:
     """Model folders that cannot be used, each with the sentence that says why."""
     return models.installed()[1]
@@ -79,6 +87,8 @@ def _ready(task: Task, name: str | None) -> str:
     DuetError
         `unknown_model` when none is installed, `damaged_model` when it does not load.
     """
+    if not offered(task):
+        raise DuetError("unknown_model", no_model(task))
     info = models.find(task, name)
     _loaded(task, info.name, info.sha256)
     return info.name
