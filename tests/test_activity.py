@@ -267,7 +267,7 @@ def test_the_loudest_frame_decides_the_level() -> None:
     samples[RATE // 2 :] = np.sin(2 * np.pi * 1000 * TIME[: RATE // 2]) / 10
     assert loudest_dbfs(samples) == pytest.approx(-23.0, abs=0.1)
     assert loudest_dbfs(samples + np.float32(0.2)) == pytest.approx(-23.0, abs=0.1)
-    assert loudest_dbfs(np.tile(np.float32([1, -1]), 20)) == pytest.approx(0.0, abs=1e-6)
+    assert loudest_dbfs(np.tile(np.array([1, -1], np.float32), 20)) == pytest.approx(0.0, abs=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
@@ -306,7 +306,7 @@ def loud_frames(samples: NDArray[np.float32]) -> tuple[Wave, NDArray[np.bool_]]:
     frames = np.lib.stride_tricks.sliding_window_view(samples, 400)[::160]
     level = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-12)
     threshold = max(level.max() - 25, min(np.percentile(level, 10) + 12, level.max() - 10))
-    return np.arange(len(level)) * 0.01 + 0.0125, level > threshold
+    return np.linspace(0.0, 0.01 * (len(level) - 1), len(level)) + 0.0125, np.asarray(level > threshold)
 
 
 @pytest.mark.parametrize("name", ["ravdess", "crema_d", "tess", "savee"])

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -35,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a model and write its folder; resumes")
     train.add_argument("name")
-    train.add_argument("--epochs", type=int, help="instead of the recipe's")
+    train.add_argument("--epochs", type=int, help="of every stage, instead of its own")
     train.add_argument("--fraction", type=float, default=1.0, help="share of the data, 0 to 1")
     train.set_defaults(run_command=_train)
 
@@ -96,12 +95,9 @@ def _train(parsed: argparse.Namespace) -> None:
     from training.recipes import RECIPES
 
     recipe = RECIPES[_known(parsed.name)]
-    schedule = recipe.schedule
-    if parsed.epochs:
-        schedule = replace(schedule, epochs=parsed.epochs)
     run = parsed.run or Path("runs") / parsed.name
     build = ARCHITECTURES[parsed.name]
-    recipe.train(build, parsed.data, run, schedule=schedule, fraction=parsed.fraction)
+    recipe.train(build, parsed.data, run, epochs=parsed.epochs, fraction=parsed.fraction)
     _export(parsed)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -9,35 +11,57 @@ from numpy.typing import NDArray
 from core.face.tensor import face_tensor
 
 
-def random_face(face: NDArray[np.uint8], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Flip, rotate (15 degrees), scale (0.9 to 1.27) and shift (8%) a face, to (size, size).
+@dataclass(frozen=True)
+class FaceAugmentation:
+    """How far training faces are changed at random. Every second one is mirrored."""
 
-    Gamma, blur and noise at random make up for cameras that FER2013 has not seen.
-    """
+    rotation: float
+    """Degrees, to either side."""
+    scale: tuple[float, float]
+    shift: float
+    """Share of the face's size, in any direction."""
+    camera: float
+    """Times the usual chance of another gamma, of blur and of noise: of another camera."""
+    erasing: float
+    """Chance that a rectangle is blanked."""
+
+
+STRONG = FaceAugmentation(rotation=15, scale=(0.9, 1.27), shift=0.08, camera=1.0, erasing=0.5)
+GENTLE = FaceAugmentation(rotation=8, scale=(0.95, 1.1), shift=0.04, camera=0.5, erasing=0.2)
+"""For the last stage: nearer to the faces that the network will be shown."""
+
+
+def random_face(
+    face: NDArray[np.uint8], size: int, change: FaceAugmentation, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Flip, turn, scale and shift a face (h, w) into (size, size), as if by another camera."""
     height, width = face.shape
-    scale = size / width * rng.uniform(0.85, 1.2) * 1.06
-    rotation = cv2.getRotationMatrix2D((0.0, 0.0), rng.uniform(-15, 15), scale)[:, :2]
+    scale = size / width * rng.uniform(*change.scale)
+    angle = rng.uniform(-change.rotation, change.rotation)
+    rotation = cv2.getRotationMatrix2D((0.0, 0.0), angle, scale)[:, :2]
     if rng.random() < 0.5:
         rotation[:, 0] *= -1
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    target = (size - 1) / 2 + rng.uniform(-0.08, 0.08, 2) * size
+    target = (size - 1) / 2 + rng.uniform(-change.shift, change.shift, 2) * size
     matrix = np.column_stack([rotation, target - rotation @ centre])
     out = cv2.warpAffine(
         face, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 * change.camera:
         gamma = np.exp(rng.uniform(-0.5, 0.5))
         table = (np.linspace(0, 1, 256) ** gamma * 255).astype(np.uint8)
         out = cv2.LUT(out, table)
-    if rng.random() < 0.15:
+    if rng.random() < 0.15 * change.camera:
         out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 1.0))
-    if rng.random() < 0.15:
+    if rng.random() < 0.15 * change.camera:
         noise = rng.normal(0, rng.uniform(2, 8), out.shape)
         out = np.clip(out + noise, 0, 255).astype(np.uint8)
     return np.ascontiguousarray(out)
 
 
-def random_erasing(batch: NDArray[np.float32], rng: np.random.Generator, probability=0.5) -> None:
+def random_erasing(
+    batch: NDArray[np.float32], rng: np.random.Generator, probability: float
+) -> None:
     """Blank a random rectangle, 2 to 20% of a face, to its mean, in place (Zhong et al. 2020)."""
     _, height, width, _ = batch.shape
     for image in batch:
@@ -52,9 +76,9 @@ def random_erasing(batch: NDArray[np.float32], rng: np.random.Generator, probabi
 
 
 def augmented_faces(
-    faces: NDArray[np.uint8], size: int, rng: np.random.Generator
+    faces: NDArray[np.uint8], size: int, change: FaceAugmentation, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """A training batch: float32 (n, size, size, 1) from uint8 faces (n, h, w)."""
-    batch = face_tensor(np.stack([random_face(face, size, rng) for face in faces]))
-    random_erasing(batch, rng)
+    batch = face_tensor(np.stack([random_face(face, size, change, rng) for face in faces]))
+    random_erasing(batch, rng, change.erasing)
     return batch

@@ -16,7 +16,6 @@ def write_card(folder: Path) -> None:
 
 
 def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
-    schedule = card["schedule"]
     parts = [
         f"# {card['name']}: {card['title'].lower()}",
         f"{card['architecture']}. {card['parameters']:,} parameters, "
@@ -28,10 +27,9 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
         *_details(evaluation),
         "## How it was made",
         f"{card['data']}.",
-        f"`python -m training train {card['name']} --data PATH`: {card['epochs_run']} epochs of "
-        f"SGD (batch {schedule['batch_size']}, peak rate {schedule['learning_rate']}, cosine, "
-        f"weight decay {schedule['weight_decay']}, label smoothing "
-        f"{schedule['label_smoothing']}, {schedule['dtype_policy']}), seed {card['seed']}, "
+        f"`python -m training train {card['name']} --data PATH`: {card['epochs']} epochs, "
+        + ", then ".join(_stage(stage) for stage in card["stages"])
+        + f"; seed {card['seed']}, "
         f"{card['wall_time_hours']:.1f} h on {card['hardware']}; commit `{card['git_commit']}`; "
         + ", ".join(f"{k} {v}" for k, v in card["versions"].items())
         + f". Temperature {card['temperature']}, fitted on validation data.",
@@ -45,6 +43,14 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
         f"Weights: {card['licence_of_weights']}. Data: {card['licence_of_data']}.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _stage(schedule: dict[str, Any]) -> str:
+    return (
+        f"{schedule['epochs']} of {schedule['optimiser']} (batch {schedule['batch_size']}, peak "
+        f"rate {schedule['learning_rate']}, cosine, weight decay {schedule['weight_decay']}, label "
+        f"smoothing {schedule['label_smoothing']}, {schedule['dtype_policy']})"
+    )
 
 
 def _splits_table(splits: dict[str, Any]) -> str:

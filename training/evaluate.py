@@ -24,7 +24,7 @@ from core.models import Model, ModelInfo, probabilities
 from core.voice import analyze_voice, overall_logits
 from core.voice.features import log_mel_spectrogram, mel_centres
 from training import fer2013, folders, voices
-from training.files import DataSetError, Files, locate
+from training.files import DataSetError, locate
 from training.measures import summary, unweighted_average_recall
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"}
@@ -60,42 +60,9 @@ def face_answers(model: Model, data: Path, split: str) -> Answers:
     return Answers(logits, faces.labels, np.full(len(faces), ""))
 
 
-@dataclass(frozen=True)
-class HeardClips:
-    """The clips of a split that decode, with their samples at 16 kHz."""
-
-    clips: list[voices.Clip]
-    samples: list[NDArray[np.float32]]
-    left_out: tuple[str, ...]
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        return np.array([clip.label for clip in self.clips])
-
-    @property
-    def corpora(self) -> NDArray[np.str_]:
-        return np.array([clip.corpus for clip in self.clips])
-
-
-def heard_clips(data: Path, split: str) -> HeardClips:
-    archives = {c: Files(p) for c in voices.CORPORA if (p := locate(data, c)) is not None}
-    kept, samples, left_out = [], [], []
-    for clip in voices.clips(data):
-        if clip.split != split:
-            continue
-        try:
-            decoded = decode_audio(archives[clip.corpus].read(clip.path), clip.path)
-        except DuetError as error:
-            left_out.append(f"{clip.corpus} {clip.path}: {error.message}")
-            continue
-        kept.append(clip)
-        samples.append(decoded.samples)
-    return HeardClips(kept, samples, tuple(left_out))
-
-
 def voice_answers(model: Model, data: Path, split: str) -> Answers:
     """On the speakers of `validation` or `test`, all corpora."""
-    heard = heard_clips(data, split)
+    heard = voices.hear(data, [c for c in voices.clips(data) if c.split == split])
     return Answers(
         np.stack([overall_logits(s, model) * model.info.temperature for s in heard.samples]),
         heard.labels,
@@ -181,7 +148,7 @@ def corpus_or_emotion(model: Model, data: Path) -> dict[str, Any]:
     `recall`: corpus -> sound -> unweighted average recall; `surprise`: the same for the share of
     clips called surprise, for clips of surprise (`hit`) and of anything else (`false`).
     """
-    heard = heard_clips(data, "test")
+    heard = voices.hear(data, [c for c in voices.clips(data) if c.split == "test"])
     labels, corpus_of = heard.labels, heard.corpora
     corpora = [c for c in voices.CORPORA if (corpus_of == c).any()]
     means = np.stack([log_mel_spectrogram(s).mean(axis=0) for s in heard.samples])

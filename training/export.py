@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -90,15 +89,17 @@ def write_folder(
     name: str,
     content: bytes,
     card: dict[str, Any],
-    history: Path,
+    history: str,
     models: Path = MODELS_FOLDER,
 ) -> Path:
-    """Write `models/name` but for its evaluation; `card` is completed with the file's facts."""
+    """Write `models/name` but for its evaluation.
+
+    `card` is completed with the facts of the file; `history` is CSV.
+    """
     folder = models / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.tflite").write_bytes(content)
-    if history.exists() and history.resolve() != (folder / "history.csv").resolve():
-        shutil.copy(history, folder / "history.csv")
+    (folder / "history.csv").write_text(history)
     facts = {"labels": list(EMOTIONS), **file_facts(content)}
     write_json(folder / "model.json", {**card, **facts})
     return folder

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -16,16 +16,21 @@ from numpy.typing import NDArray
 
 from training.files import DataSetError
 
+MOMENTUM = 0.9
+
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is optimised: SGD with Nesterov momentum, linear warm-up, cosine decay."""
+    """How a network is optimised, with linear warm-up and cosine decay to zero."""
 
     epochs: int
+    decay_epochs: int | None = None
+    """How long the cosine is; longer than `epochs` where a later stage does the rest."""
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    """SGD with Nesterov momentum 0.9, or AdamW."""
     batch_size: int = 128
     learning_rate: float = 0.1
     warmup_epochs: float = 2.0
-    momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
     dtype_policy: str = "mixed_bfloat16"
@@ -49,18 +54,21 @@ class Batches(keras.utils.PyDataset):
 
 def optimiser(schedule: Schedule, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     warmup = max(1, round(schedule.warmup_epochs * steps_per_epoch))
-    total = max(schedule.epochs * steps_per_epoch, warmup + 1)
+    total = max((schedule.decay_epochs or schedule.epochs) * steps_per_epoch, warmup + 1)
     rate = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=schedule.learning_rate / 100,
         decay_steps=total - warmup,
         warmup_target=schedule.learning_rate,
         warmup_steps=warmup,
     )
-    sgd = keras.optimizers.SGD(
-        rate, momentum=schedule.momentum, nesterov=True, weight_decay=schedule.weight_decay
-    )
-    sgd.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    return sgd
+    if schedule.optimiser == "sgd":
+        chosen = keras.optimizers.SGD(
+            rate, momentum=MOMENTUM, nesterov=True, weight_decay=schedule.weight_decay
+        )
+    else:
+        chosen = keras.optimizers.AdamW(rate, weight_decay=schedule.weight_decay)
+    chosen.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return chosen
 
 
 def fit(
@@ -72,6 +80,7 @@ def fit(
     run: Path,
     loss: Callable | None = None,
     accuracy: Callable | str = "accuracy",
+    start: Path | None = None,
 ) -> Path:
     """Train from the last finished epoch on; return the weights that validated best.
 
@@ -82,6 +91,7 @@ def fit(
         Must depend on nothing but the number, so that a resumed run repeats an unbroken one.
     validation_score : model -> measures on validation data, among them `score`, higher is better.
     run : folder of checkpoints; `history.csv` grows by a row an epoch.
+    start : weights to start from, of an earlier stage; fresh ones by default.
     loss, accuracy : of (targets, logits); smoothed cross-entropy and plain accuracy by default.
     """
     run.mkdir(parents=True, exist_ok=True)
@@ -94,6 +104,8 @@ def fit(
     keras.mixed_precision.set_global_policy(schedule.dtype_policy)
     try:
         model = build()
+        if start is not None:
+            model.load_weights(start)
         trained = keras.Model(model.input, model.output["logits"])
         trained.compile(
             optimizer=optimiser(schedule, steps_per_epoch),

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from core.face.tensor import face_tensor
 from core.models import Task
+from core.voice.features import voice_tensor
 from training import face, fer2013, voice, voices
-from training.loop import Schedule
 
 CALIBRATION_EXAMPLES = 300
 """Inputs from which int8 quantisation learns the range of every activation."""
@@ -29,24 +29,25 @@ class Recipe:
     input: dict[str, Any]
     data: str
     data_licence: str
-    schedule: Schedule
     train: Callable[..., Path]
-    examples: Callable[[Path, Path], list[NDArray[np.float32]]]
-    """(data, run) -> typical inputs of the network, for int8 calibration."""
+    """(build, data, run, epochs, fraction) -> the best weights of the last stage."""
+    examples: Callable[[Path], list[NDArray[np.float32]]]
+    """Data -> typical inputs of the network, for int8 calibration."""
     score: Callable[[NDArray[np.int64], NDArray[np.int64]], float]
     """(labels, answers) -> the measure by which quantisation is judged."""
 
 
-def _face_examples(data: Path, run: Path) -> list[NDArray[np.float32]]:
+def _face_examples(data: Path) -> list[NDArray[np.float32]]:
     images = fer2013.training_splits(data)["train"].images
     rows = np.random.default_rng(0).permutation(len(images))[:CALIBRATION_EXAMPLES]
     return [face_tensor(images[i]) for i in rows]
 
 
-def _voice_examples(data: Path, run: Path) -> list[NDArray[np.float32]]:
-    train = voices.load(data, run.parent / "cache", voice.VARIANTS).of("train")
+def _voice_examples(data: Path) -> list[NDArray[np.float32]]:
+    train = [clip for clip in voices.clips(data) if clip.split == "train"]
     rows = np.random.default_rng(0).permutation(len(train))[:CALIBRATION_EXAMPLES]
-    return [train.spectrograms[i].astype(np.float32)[None, :, :, None] for i in rows]
+    heard = voices.hear(data, [train[i] for i in rows])
+    return [voice_tensor(samples)[0] for samples in heard.samples]
 
 
 RECIPES: dict[str, Recipe] = {
@@ -59,7 +60,6 @@ RECIPES: dict[str, Recipe] = {
         data="FER2013 Training (copies of PublicTest and PrivateTest images removed); "
         "chosen and calibrated on PublicTest; judged on PrivateTest",
         data_licence="FER2013: Kaggle competition data, research use",
-        schedule=face.SCHEDULE,
         train=face.train,
         examples=_face_examples,
         score=lambda labels, answers: float(np.mean(labels == answers)),
@@ -77,7 +77,6 @@ RECIPES: dict[str, Recipe] = {
         "validation speakers; judged on the test speakers",
         data_licence="RAVDESS CC BY-NC-SA 4.0; CREMA-D ODbL 1.0; SAVEE research use; "
         "TESS CC BY-NC-ND 4.0",
-        schedule=voice.SCHEDULE,
         train=voice.train,
         examples=_voice_examples,
         score=lambda labels, answers: float(np.mean(labels == answers)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import platform
@@ -21,6 +23,7 @@ from training.export import (
     write_folder,
     write_json,
 )
+from training.files import DataSetError
 from training.recipes import RECIPES, Recipe
 
 LARGEST_BYTES = 4 * 1024 * 1024
@@ -42,15 +45,16 @@ def ship(name: str, data: Path, run: Path, models: Path = MODELS_FOLDER) -> Path
     none does, float16. All measurements go into `model.json`.
     """
     recipe = RECIPES[name]
-    network = rebuild(name, run / "best.weights.h5")
-    examples = recipe.examples(data, run)
-    card = _card(name, recipe, network.count_params(), run)
+    stages = finished_stages(run)
+    network = rebuild(name, stages[-1] / "best.weights.h5")
+    examples = recipe.examples(data)
+    card = _card(name, recipe, network.count_params(), stages)
     measured: dict[str, Any] = {}
     chosen: tuple[str, bytes, Answers] | None = None
     for quantisation in ("float32", *QUANTISATIONS):
         content = to_litert(network, quantisation, iter(examples))
         with tempfile.TemporaryDirectory() as scratch:
-            folder = write_folder(name, content, card, Path("none"), Path(scratch))
+            folder = write_folder(name, content, card, "", Path(scratch))
             answers = validation_answers(Model(read_info(folder)), data)
         score = recipe.score(answers.labels, answers.logits.argmax(axis=1))
         measured[quantisation] = {"validation_score": round(score, 4), "bytes": len(content)}
@@ -69,7 +73,7 @@ def ship(name: str, data: Path, run: Path, models: Path = MODELS_FOLDER) -> Path
         quantisation=quantisation,
         quantisations=measured,
     )
-    folder = write_folder(name, content, card, run / "history.csv", models)
+    folder = write_folder(name, content, card, _history(stages), models)
     write_evaluation(folder, data)
     return folder
 
@@ -87,8 +91,36 @@ def write_evaluation(folder: Path, data: Path) -> dict[str, Any]:
     return report
 
 
-def _card(name: str, recipe: Recipe, parameters: int, run: Path) -> dict[str, Any]:
-    state = json.loads((run / "state.json").read_text())
+def finished_stages(run: Path) -> list[Path]:
+    """Folders of the stages of a run, in order.
+
+    Raises
+    ------
+    DataSetError
+        When there is none with weights.
+    """
+    stages = sorted(path.parent for path in run.glob("stage*/best.weights.h5"))
+    if not stages:
+        raise DataSetError(f"{run} holds no trained weights; train first.")
+    return stages
+
+
+def _history(stages: list[Path]) -> str:
+    """One CSV of all stages' epochs, numbered through."""
+    rows: list[dict[str, str]] = []
+    for number, stage in enumerate(stages, 1):
+        with (stage / "history.csv").open(newline="") as file:
+            for row in csv.DictReader(file):
+                rows.append({**row, "epoch": str(len(rows) + 1), "stage": str(number)})
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _card(name: str, recipe: Recipe, parameters: int, stages: list[Path]) -> dict[str, Any]:
+    states = [json.loads((stage / "state.json").read_text()) for stage in stages]
     return {
         "name": name,
         "task": recipe.task,
@@ -100,14 +132,13 @@ def _card(name: str, recipe: Recipe, parameters: int, run: Path) -> dict[str, An
         "temperature": 1.0,
         "default": True,
         "data": recipe.data,
-        "schedule": state["schedule"],
-        "epochs_run": state["epoch"],
-        "best_epoch": state.get("best_epoch"),
-        "seed": state["schedule"]["seed"],
+        "stages": [state["schedule"] for state in states],
+        "epochs": sum(state["epoch"] for state in states),
+        "seed": states[0]["schedule"]["seed"],
         "git_commit": git_commit(),
         "versions": versions(),
         "hardware": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "wall_time_hours": round(state["seconds"] / 3600, 2),
+        "wall_time_hours": round(sum(state["seconds"] for state in states) / 3600, 2),
         "licence_of_weights": "CC BY-NC-SA 4.0 (research; the data allow no commercial use)",
         "licence_of_data": recipe.data_licence,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -17,7 +18,14 @@ from training.augment_voice import random_spectrogram
 from training.loop import Batches, Schedule, fit, one_hot
 from training.measures import unweighted_average_recall
 
-SCHEDULE = Schedule(epochs=32, batch_size=64, learning_rate=0.05)
+SCHEDULE = Schedule(
+    epochs=28,
+    optimiser="adamw",
+    batch_size=64,
+    learning_rate=2e-3,
+    weight_decay=0.02,
+    label_smoothing=0.05,
+)
 
 CORPUS_SHARE = {"crema_d": 0.5, "ravdess": 0.28, "savee": 0.1, "tess": 0.12}
 """How often each corpus is drawn. Within a corpus every emotion is drawn equally often."""
@@ -27,7 +35,7 @@ VARIANTS = 3
 
 MAX_FRAMES = round(3.2 * FRAMES_PER_SECOND)
 MIXUP_ALPHA = 0.3
-MIXUP_SHARE = 0.5
+MIXUP_SHARE = 0.3
 
 
 def masked_cross_entropy(label_smoothing: float) -> Callable:
@@ -90,10 +98,16 @@ def train(
     build: Callable[[], keras.Model],
     data: Path,
     run: Path,
-    schedule: Schedule = SCHEDULE,
+    epochs: int | None = None,
     fraction: float = 1.0,
 ) -> Path:
-    """Train on the training speakers, choose on the validation speakers; the best weights."""
+    """Train on the training speakers, choose on the validation speakers; the best weights.
+
+    Parameters
+    ----------
+    epochs : instead of the schedule's own. fraction : share of the clips to train on.
+    """
+    schedule = replace(SCHEDULE, epochs=epochs) if epochs else SCHEDULE
     everything = voices.load(data, run.parent / "cache", VARIANTS, schedule.seed)
     if fraction < 1:
         rng = np.random.default_rng(schedule.seed)
@@ -114,10 +128,15 @@ def train(
         # Clips of about one length share a batch, so that little of it is padding.
         drawn = drawn[np.argsort(lengths[drawn] * rng.uniform(0.8, 1.25, len(drawn)))]
         batches = rng.permutation(drawn.reshape(steps, schedule.batch_size))
+        frames_of = [min(MAX_FRAMES, -(-int(lengths[b].max()) // 16) * 16) for b in batches]
+        # Keras takes what the first two batches have in common for the shape of them all.
+        order = np.argsort(frames_of, kind="stable")
+        order = np.r_[order[-1:], order[:-1]]
+        order[2:] = rng.permutation(order[2:])
 
         def make(index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-            rows, rng = batches[index], np.random.default_rng([schedule.seed, epoch, index])
-            frames = min(MAX_FRAMES, -(-int(lengths[rows].max()) // 16) * 16)
+            rows, frames = batches[order[index]], frames_of[order[index]]
+            rng = np.random.default_rng([schedule.seed, epoch, index])
             x = np.stack([random_spectrogram(pool.spectrograms[i], frames, rng) for i in rows])
             x, y = mixed_up(x, labels[rows], allowed[rows], rng)
             return x[..., np.newaxis], np.concatenate([y, allowed[rows]], axis=1)
@@ -141,7 +160,7 @@ def train(
         steps,
         epoch_batches,
         validation_score,
-        run,
+        run / "stage1",
         loss=masked_cross_entropy(schedule.label_smoothing),
         accuracy=masked_accuracy,
     )

@@ -138,10 +138,7 @@ def clips(data: Path | str) -> list[Clip]:
         When none of the four is there.
     """
     found: list[Clip] = []
-    for corpus in CORPORA:
-        path = locate(data, corpus)
-        if path is None:
-            continue
+    for corpus, path in _found(data).items():
         names: set[str] = set()
         for name in Files(path).with_suffix(AUDIO_SUFFIXES):
             parsed = parse(corpus, name)
@@ -156,6 +153,44 @@ def clips(data: Path | str) -> list[Clip]:
             "their unpacked folders, there."
         )
     return found
+
+
+@dataclass(frozen=True)
+class HeardClips:
+    """Clips that decode, with their samples at 16 kHz."""
+
+    clips: list[Clip]
+    samples: list[NDArray[np.float32]]
+    left_out: tuple[str, ...]
+    """Those that do not, and why."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return np.array([clip.label for clip in self.clips])
+
+    @property
+    def corpora(self) -> NDArray[np.str_]:
+        return np.array([clip.corpus for clip in self.clips])
+
+
+def hear(data: Path | str, chosen: list[Clip]) -> HeardClips:
+    """Decode clips."""
+    archives = {corpus: Files(path) for corpus, path in _found(data).items()}
+    kept, samples, left_out = [], [], []
+    for clip in chosen:
+        try:
+            decoded = decode_audio(archives[clip.corpus].read(clip.path), clip.path)
+        except DuetError as error:
+            left_out.append(f"{clip.corpus} {clip.path}: {error.message}")
+            continue
+        kept.append(clip)
+        samples.append(decoded.samples)
+    return HeardClips(kept, samples, tuple(left_out))
+
+
+def _found(data: Path | str) -> dict[str, Path]:
+    places = {corpus: locate(data, corpus) for corpus in CORPORA}
+    return {corpus: path for corpus, path in places.items() if path is not None}
 
 
 @dataclass(frozen=True)
@@ -239,10 +274,7 @@ _archives: dict[str, Files] = {}
 
 
 def _open(data: Path) -> None:
-    for corpus in CORPORA:
-        path = locate(data, corpus)
-        if path is not None:
-            _archives[corpus] = Files(path)
+    _archives.update({corpus: Files(path) for corpus, path in _found(data).items()})
 
 
 def _spectrogram(job: tuple[Clip, list[int] | None]) -> NDArray[np.float16]:
@@ -251,8 +283,6 @@ def _spectrogram(job: tuple[Clip, list[int] | None]) -> NDArray[np.float16]:
     clip, seed = job
     try:
         samples = decode_audio(_archives[clip.corpus].read(clip.path), clip.path).samples
-        if not np.any(samples):
-            raise DuetError("silent", "The recording is silent.")
     except DuetError as error:
         print(f"left out {clip.corpus} {clip.path}: {error.message}", flush=True)
         return np.empty((0, features.MEL_BANDS), np.float16)
