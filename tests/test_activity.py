@@ -306,7 +306,9 @@ def loud_frames(samples: NDArray[np.float32]) -> tuple[Wave, NDArray[np.bool_]]:
     frames = np.lib.stride_tricks.sliding_window_view(samples, 400)[::160]
     level = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-12)
     threshold = max(level.max() - 25, min(np.percentile(level, 10) + 12, level.max() - 10))
-    return np.linspace(0.0, 0.01 * (len(level) - 1), len(level)) + 0.0125, np.asarray(level > threshold)
+    return np.linspace(0.0, 0.01 * (len(level) - 1), len(level)) + 0.0125, np.asarray(
+        level > threshold
+    )
 
 
 @pytest.mark.parametrize("name", ["ravdess", "crema_d", "tess", "savee"])

@@ -71,7 +71,7 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
 ):
     models = tmp_path / "models"
     common = [name, "--data", str(small_data), "--models", str(models)]
-    arguments = ["train", *common, "--run", str(tmp_path / "runs" / name), "--epochs", "2"]
+    arguments = ["train", *common, "--run", str(tmp_path / "runs" / name), "--epochs", "1"]
     assert main(arguments) == 0
     folder = models / name
     info = read_info(folder)
@@ -85,8 +85,8 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
         "README.md",
     }
     rows = list(csv.DictReader((folder / "history.csv").open()))
-    stages = 2 if name == "face-cnn" else 1
-    assert [int(row["epoch"]) for row in rows] == list(range(1, 2 * stages + 1))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [row["stage"] for row in rows] == ["1", "2"]
     capsys.readouterr()
     assert main(["evaluate", *common, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
@@ -319,7 +319,7 @@ def test_augmented_clips_stay_finite_and_of_about_their_length(seed):
 @pytest.mark.parametrize("frames", [40, 100, 250])
 def test_random_spectrograms_have_the_asked_length(frames):
     x = np.random.default_rng(0).standard_normal((100, 64)).astype(np.float16)
-    out = random_spectrogram(x, frames, np.random.default_rng(1))
+    out = random_spectrogram(x, frames, 1.0, np.random.default_rng(1))
     assert out.shape == (frames, 64)
     assert out.dtype == np.float32
 
@@ -362,7 +362,7 @@ def test_mixup_keeps_to_corpora_that_know_the_same_emotions():
     allowed[: n // 2, 6] = 0
     x[n // 2 :] = 1.0
     labels = np.eye(7, dtype=np.float32)[np.arange(n) % 6]
-    mixed, soft = voice.mixed_up(x, labels, allowed, np.random.default_rng(0))
+    mixed, soft = voice.mixed_up(x, labels, allowed, 0.5, np.random.default_rng(0))
     assert not mixed[: n // 2].any()
     np.testing.assert_allclose(mixed[n // 2 :], 1.0, rtol=1e-6)
     np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)

@@ -110,13 +110,13 @@ def random_voice(samples: Samples, rng: Random) -> Samples:
 
 
 def random_spectrogram(
-    spectrogram: NDArray[np.floating], frames: int, rng: Random
+    spectrogram: NDArray[np.floating], frames: int, masking: float, rng: Random
 ) -> NDArray[np.float32]:
     """Warp, filter, mask and cut or pad one standardised spectrogram to `frames`.
 
     A small affine warp moves frequency (vocal tract length) and tempo, a random smooth curve
     over frequency stands for another microphone (FilterAugment), two bands and two stretches of
-    time are blanked (SpecAugment).
+    time are blanked (SpecAugment), `masking` times as wide as usual.
     """
     x = np.asarray(spectrogram, np.float32)
     floor = float(x.min())
@@ -136,10 +136,10 @@ def random_spectrogram(
         ).astype(np.float32)
         x = x + curve
     for _ in range(2):
-        width = int(rng.integers(0, 9))
+        width = int(rng.integers(0, 1 + round(8 * masking)))
         first = int(rng.integers(0, MEL_BANDS - width + 1))
         x[:, first : first + width] = 0.0
-        width = int(rng.integers(0, max(2, length // 8)))
+        width = int(rng.integers(0, 1 + round(length / 8 * masking)))
         first = int(rng.integers(0, length - width + 1))
         x[first : first + width] = 0.0
     if length > frames:

@@ -33,7 +33,7 @@ SMALL_SIZE = 32
 
 STAGES = (
     Stage(Schedule(epochs=30, decay_epochs=36), 44, STRONG, small_share=0.4),
-    Stage(Schedule(epochs=16, learning_rate=0.03, warmup_epochs=0.5), FACE_SIZE, GENTLE),
+    Stage(Schedule(epochs=12, learning_rate=0.03, warmup_epochs=0.5), FACE_SIZE, GENTLE),
 )
 """The second stage ends where the network is used: at full size, on faces little changed
 (Touvron et al. 2019, "Fixing the train-test resolution discrepancy")."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -18,14 +18,47 @@ from training.augment_voice import random_spectrogram
 from training.loop import Batches, Schedule, fit, one_hot
 from training.measures import unweighted_average_recall
 
-SCHEDULE = Schedule(
-    epochs=28,
-    optimiser="adamw",
-    batch_size=64,
-    learning_rate=2e-3,
-    weight_decay=0.02,
-    label_smoothing=0.05,
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training: how long, and how strongly augmented."""
+
+    schedule: Schedule
+    masking: float
+    """Times the usual width of what SpecAugment blanks."""
+    mixup: float
+    """Share of the clips that are mixed with another."""
+
+
+STAGES = (
+    Stage(
+        Schedule(
+            epochs=28,
+            optimiser="adamw",
+            batch_size=64,
+            learning_rate=2e-3,
+            weight_decay=0.02,
+            label_smoothing=0.05,
+        ),
+        masking=1.0,
+        mixup=0.3,
+    ),
+    Stage(
+        Schedule(
+            epochs=10,
+            optimiser="adamw",
+            batch_size=64,
+            learning_rate=4e-4,
+            warmup_epochs=0.5,
+            weight_decay=0.02,
+            label_smoothing=0.05,
+            seed=8,
+        ),
+        masking=0.4,
+        mixup=0.0,
+    ),
 )
+"""The second stage ends nearer to the clips that the network will be given."""
 
 CORPUS_SHARE = {"crema_d": 0.5, "ravdess": 0.28, "savee": 0.1, "tess": 0.12}
 """How often each corpus is drawn. Within a corpus every emotion is drawn equally often."""
@@ -35,7 +68,6 @@ VARIANTS = 3
 
 MAX_FRAMES = round(3.2 * FRAMES_PER_SECOND)
 MIXUP_ALPHA = 0.3
-MIXUP_SHARE = 0.3
 
 
 def masked_cross_entropy(label_smoothing: float) -> Callable:
@@ -107,11 +139,29 @@ def train(
     ----------
     epochs : instead of the schedule's own. fraction : share of the clips to train on.
     """
-    schedule = replace(SCHEDULE, epochs=epochs) if epochs else SCHEDULE
-    everything = voices.load(data, run.parent / "cache", VARIANTS, schedule.seed)
+    seed = STAGES[0].schedule.seed
+    everything = voices.load(data, run.parent / "cache", VARIANTS, seed)
     if fraction < 1:
-        rng = np.random.default_rng(schedule.seed)
+        rng = np.random.default_rng(seed)
         everything = everything.where(rng.random(len(everything)) < fraction)
+    weights: Path | None = None
+    for number, stage in enumerate(STAGES, 1):
+        if epochs:
+            stage = replace(stage, schedule=replace(stage.schedule, epochs=epochs))
+        print(f"stage {number} of {len(STAGES)}", flush=True)
+        weights = _train_stage(build, everything, run / f"stage{number}", stage, start=weights)
+    assert weights is not None
+    return weights
+
+
+def _train_stage(
+    build: Callable[[], keras.Model],
+    everything: voices.Voices,
+    run: Path,
+    stage: Stage,
+    start: Path | None,
+) -> Path:
+    schedule = stage.schedule
     pool, validation = everything.of("train"), everything.of("validation")
     probability = drawing_probabilities(pool.clips)
     per_epoch = max(schedule.batch_size, len(pool) // (1 + VARIANTS))
@@ -137,8 +187,10 @@ def train(
         def make(index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             rows, frames = batches[order[index]], frames_of[order[index]]
             rng = np.random.default_rng([schedule.seed, epoch, index])
-            x = np.stack([random_spectrogram(pool.spectrograms[i], frames, rng) for i in rows])
-            x, y = mixed_up(x, labels[rows], allowed[rows], rng)
+            x = np.stack(
+                [random_spectrogram(pool.spectrograms[i], frames, stage.masking, rng) for i in rows]
+            )
+            x, y = mixed_up(x, labels[rows], allowed[rows], stage.mixup, rng)
             return x[..., np.newaxis], np.concatenate([y, allowed[rows]], axis=1)
 
         return Batches(steps, make)
@@ -160,9 +212,10 @@ def train(
         steps,
         epoch_batches,
         validation_score,
-        run / "stage1",
+        run,
         loss=masked_cross_entropy(schedule.label_smoothing),
         accuracy=masked_accuracy,
+        start=start,
     )
 
 
@@ -170,15 +223,19 @@ def mixed_up(
     x: NDArray[np.float32],
     labels: NDArray[np.float32],
     allowed: NDArray[np.float32],
+    share: float,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mixup (Zhang et al. 2018) of some clips with others whose corpora know the same emotions."""
+    """Mixup (Zhang et al. 2018) of a share of the clips, each with one of a like corpus.
+
+    Alike are corpora that know the same emotions (`allowed`).
+    """
     partner = np.arange(len(x))
     for kind in np.unique(allowed, axis=0):
         rows = np.flatnonzero((allowed == kind).all(axis=1))
         partner[rows] = rng.permutation(rows)
     weight = rng.beta(MIXUP_ALPHA, MIXUP_ALPHA, len(x)).astype(np.float32)
-    weight = np.where(rng.random(len(x)) < MIXUP_SHARE, np.maximum(weight, 1 - weight), 1.0)
+    weight = np.where(rng.random(len(x)) < share, np.maximum(weight, 1 - weight), 1.0)
     weight = weight.astype(np.float32)[:, np.newaxis]
     mixed = x * weight[..., np.newaxis] + x[partner] * (1 - weight[..., np.newaxis])
     return mixed, labels * weight + labels[partner] * (1 - weight)
