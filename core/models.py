@@ -43,9 +43,11 @@ class ModelInfo:
     def evaluation(self) -> dict[str, Any]:
         """`evaluation.json`, or an empty dict when the model comes without one."""
         try:
-            return json.loads((self.folder / "evaluation.json").read_text())
+            found = json.loads((self.folder / "evaluation.json").read_text())
         except (OSError, ValueError):
             return {}
+        usable = isinstance(found, dict) and isinstance(found.get("splits"), dict)
+        return found if usable else {}
 
 
 @dataclass(frozen=True)
