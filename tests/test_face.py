@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from core.errors import DuetError
 from core.face import analyze_faces, detect, framing, quality
-from core.face.classify import classify
+from core.face.classify import BATCH, classify
 from core.face.detect import Detection, MtcnnDetector, YuNet
 from core.face.tensor import FACE_SIZE, face_tensor
 from core.labels import EMOTIONS
 from core.media import Picture
-from core.models import Model, probabilities
+from core.models import Model, find, load, probabilities
 from core.results import Box, Landmarks
 from training import framing as measured
 from training.files import Files
@@ -376,6 +376,16 @@ def test_evidence_adds_up_to_the_centred_calibrated_logits(temperature: float) -
     np.testing.assert_allclose(evidence.mean(axis=-1), 0, atol=1e-5)
 
 
+def test_evidence_of_the_shipped_model_adds_up_in_spite_of_its_rounding() -> None:
+    model = load(find("face"))
+    logits, evidence = classify(np.stack([texture(seed) for seed in range(BATCH + 1)]), model)
+    centred = (logits - logits.mean(axis=1, keepdims=True)) / model.info.temperature
+    np.testing.assert_allclose(evidence.mean(axis=(1, 2)), centred, atol=1e-5)
+    tensors = face_tensor(np.stack([texture(0), texture(0)[:, ::-1]]))
+    own = model(tensors)["logits"].mean(axis=0)
+    np.testing.assert_allclose(logits[0], own, atol=0.3)
+
+
 def test_a_face_and_its_mirror_image_get_the_same_answer() -> None:
     model, _ = fake()
     face = texture()
@@ -526,7 +536,7 @@ def test_a_scene_is_read_largest_face_first(
         assert np.abs(in_frame - framing.FRAME_LANDMARKS).mean() < 4
 
 
-def test_fifty_faces_are_one_batch(
+def test_fifty_faces_are_classified_sixteen_at_a_time(
     faces: list[Pixels], yunet: YuNet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(detect, "_active", (yunet, ""))
@@ -535,7 +545,8 @@ def test_fifty_faces_are_one_batch(
     placed = [(faces[i % len(faces)], x, y, 150) for i, (x, y) in enumerate(places)]
     result = analyze_faces(scene(1920, 1080, *placed), model)
     assert len(result.faces) >= 45
-    assert seen.batches == [2 * len(result.faces)]
+    assert sum(seen.batches) == 2 * len(result.faces)
+    assert max(seen.batches) == 2 * BATCH == 32
 
 
 def test_no_face_is_said_in_a_sentence(yunet: YuNet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,14 +9,19 @@ from core.face.tensor import face_tensor
 from core.models import Model
 
 
+BATCH = 16
+"""Faces asked about at once, with as many mirror images. The interpreter keeps the memory of the
+largest batch it has seen, so a crowd in one picture must not set its size."""
+
+
 def classify(
     framed: NDArray[np.uint8], model: Model
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Ask the model about faces and their mirror images, all in one batch.
+    """Ask the model about faces and their mirror images, `BATCH` faces at a time.
 
     Parameters
     ----------
-    framed : uint8 array, (n, 48, 48)
+    framed : uint8 array, (n, 48, 48), n of 1 or more
     model : a face model; its temperature calibrates.
 
     Returns
@@ -27,11 +32,17 @@ def classify(
         What each place added to the calibrated logits, relative to the mean over the seven
         emotions: its mean over places is (logits - their mean) / temperature.
     """
-    tensors = face_tensor(framed)
-    outputs = model(np.concatenate([tensors, tensors[:, :, ::-1]]))
-    straight, mirrored = np.split(outputs["logits"], 2)
-    logits = (straight + mirrored) / 2
-    straight, mirrored = np.split(outputs["evidence"], 2)
-    places = (straight + mirrored[:, :, ::-1]) / 2
+    starts = range(0, len(framed), BATCH)
+    places = np.concatenate([_places(framed[start : start + BATCH], model) for start in starts])
+    # Not the network's own logits: an 8-bit network rounds them and the evidence separately.
+    logits = places.mean(axis=(1, 2))
     evidence = (places - places.mean(axis=-1, keepdims=True)) / model.info.temperature
     return logits.astype(np.float32), evidence.astype(np.float32)
+
+
+def _places(framed: NDArray[np.uint8], model: Model) -> NDArray[np.float32]:
+    """The network's evidence, (n, rows, columns, 7): mean of each face and its mirror image."""
+    tensors = face_tensor(framed)
+    evidence = model(np.concatenate([tensors, tensors[:, :, ::-1]]))["evidence"]
+    straight, mirrored = np.split(evidence, 2)
+    return (straight + mirrored[:, :, ::-1]) / 2
