@@ -401,7 +401,9 @@ def test_fused_pairs_share_their_label_and_cover_all_emotions(monkeypatch):
     labels = np.repeat(np.arange(7), 5)
     logits = np.eye(7)[labels] * 9
     answers = Answers(logits, labels, np.where(np.arange(35) % 2, "ravdess", "tess"))
-    face, heard, truth = fusion.label_matched_pairs(answers, answers, 1.0, 1.0, seed=1)
+    face, heard, truth = fusion.label_matched_pairs(
+        answers, answers, (1.0, 1.0), np.random.default_rng(1)
+    )
     assert face.shape == heard.shape == (140, 7)
     np.testing.assert_array_equal(face.argmax(1), truth)
     np.testing.assert_array_equal(heard.argmax(1), truth)

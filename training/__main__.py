@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         parsed.run_command(parsed)
-    except (DataSetError, DuetError) as error:
+    except (DataSetError, DuetError, zipfile.BadZipFile) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -34,8 +35,8 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a model and write its folder; resumes")
     train.add_argument("name")
-    train.add_argument("--epochs", type=int, help="of every stage, instead of its own")
-    train.add_argument("--fraction", type=float, default=1.0, help="share of the data, 0 to 1")
+    train.add_argument("--epochs", type=_positive, help="of every stage, instead of its own")
+    train.add_argument("--fraction", type=_share, default=1.0, help="share of the data, 0 to 1")
     train.set_defaults(run_command=_train)
 
     export = commands.add_parser("export", help="write the model folder of a run")
@@ -55,13 +56,13 @@ def _parser() -> argparse.ArgumentParser:
         default="cropped",
         help="whether images in class-named folders are faces already (default) or pictures",
     )
-    evaluate.set_defaults(run_command=_evaluate)
+    evaluate.set_defaults(run_command=_evaluate, parser=evaluate)
 
     fusion = commands.add_parser("fusion", help="fit and judge the fusion rule")
     fusion.set_defaults(run_command=_fusion)
 
     framing = commands.add_parser("framing", help="measure FER2013's own framing")
-    framing.add_argument("--limit", type=int, default=3000, help="how many faces")
+    framing.add_argument("--limit", type=_positive, default=3000, help="how many faces")
     framing.set_defaults(run_command=_framing)
 
     for command in (train, export, evaluate, fusion):
@@ -73,6 +74,18 @@ def _parser() -> argparse.ArgumentParser:
             "--data", type=Path, required=True, help="folder that holds the data sets, or one set"
         )
     return parser
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _share(text: str) -> float:
+    if not 0 < (share := float(text)) <= 1:
+        raise argparse.ArgumentTypeError("must be above 0 and at most 1")
+    return share
 
 
 def _known(name: str) -> str:
@@ -121,6 +134,8 @@ def _evaluate(parsed: argparse.Namespace) -> None:
     folder = _models(parsed) / parsed.name
     info = read_info(folder)
     if parsed.write:
+        if parsed.split or parsed.faces != "cropped":
+            parsed.parser.error("--write measures everything; it goes with no --split or --faces")
         report = write_evaluation(folder, parsed.data)
     else:
         report = evaluate(Model(info), parsed.data, parsed.split, parsed.faces)

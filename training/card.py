@@ -35,21 +35,21 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
         + f". Temperature {card['temperature']}, fitted on validation data.",
         _quantisation(card),
         "## Limits",
-        "It reads expressions, acted ones at that, not inner feelings. It was not measured on "
-        "children, on other cultures than those of its data, or on people who did not act. It "
-        "must not be used to judge people at work or in schools, which the law forbids in places "
-        "(EU AI Act, Article 5).",
+        card["limits"] + " It reads expressions, not inner feelings, and must not be used to judge "
+        "people at work or in schools, which the law restricts in places (EU AI Act, Article 5).",
         "## Licences",
         f"Weights: {card['licence_of_weights']}. Data: {card['licence_of_data']}.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _stage(schedule: dict[str, Any]) -> str:
+def _stage(stage: dict[str, Any]) -> str:
+    schedule = stage["schedule"]
     return (
         f"{schedule['epochs']} of {schedule['optimiser']} (batch {schedule['batch_size']}, peak "
-        f"rate {schedule['learning_rate']}, cosine, weight decay {schedule['weight_decay']}, label "
-        f"smoothing {schedule['label_smoothing']}, {schedule['dtype_policy']})"
+        f"rate {schedule['learning_rate']}, cosine, decoupled weight decay "
+        f"{schedule['weight_decay']}, label smoothing {schedule['label_smoothing']}, "
+        f"{schedule['dtype_policy']}) on {stage['examples']:,} examples"
     )
 
 

@@ -61,10 +61,17 @@ def face_answers(model: Model, data: Path, split: str) -> Answers:
 
 
 def voice_answers(model: Model, data: Path, split: str) -> Answers:
-    """On the speakers of `validation` or `test`, all corpora."""
+    """On the speakers of `validation` or `test`, all corpora.
+
+    A clip that the app would refuse, for example because it finds no speech, is left out.
+    """
     heard = voices.hear(data, [c for c in voices.clips(data) if c.split == split])
+    logits = [
+        overall_logits(samples, segments, model) * model.info.temperature
+        for samples, segments in zip(heard.samples, heard.segments, strict=True)
+    ]
     return Answers(
-        np.stack([overall_logits(s, model) * model.info.temperature for s in heard.samples]),
+        np.stack(logits),
         heard.labels,
         heard.corpora,
         heard.left_out,
@@ -161,9 +168,11 @@ def corpus_or_emotion(model: Model, data: Path) -> dict[str, Any]:
         recall[corpus], surprise[corpus] = {}, {}
         for other in corpora:
             change = sound[other] - sound[corpus]
-            answers = np.array(
-                [overall_logits(_coloured(heard.samples[i], change), model).argmax() for i in rows]
-            )
+            logits = [
+                overall_logits(_coloured(heard.samples[i], change), heard.segments[i], model)
+                for i in rows
+            ]
+            answers = np.argmax(logits, axis=1)
             recall[corpus][other] = round(unweighted_average_recall(labels[rows], answers), 4)
             called, meant = answers == index, labels[rows] == index
             surprise[corpus][other] = {
@@ -192,4 +201,6 @@ def headline(info: ModelInfo, report: dict[str, Any]) -> str:
             f"{name:22} {m['n']:6}  {accuracy:24} {m['unweighted_average_recall']:6.1%} "
             f"{m['macro_f1']:6.3f} {m['expected_calibration_error']:6.3f}"
         )
+        if left_out := m.get("left_out"):
+            lines.append(f"  left out: {len(left_out)}, the first of them {left_out[0]}")
     return "\n".join(lines)

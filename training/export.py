@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from core.labels import EMOTIONS
 from core.models import MODELS_FOLDER
 from training.architectures import ARCHITECTURES
+from training.loop import write_history
 
 
 def to_litert(
@@ -54,30 +53,6 @@ def file_facts(content: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
-def git_commit() -> str:
-    """The commit checked out, with `-dirty` when tracked files differ from it."""
-    try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def versions() -> dict[str, str]:
-    import tensorflow as tf
-
-    return {
-        "python": platform.python_version(),
-        "keras": keras.__version__,
-        "tensorflow": tf.__version__,
-        "numpy": np.__version__,
-    }
-
-
 def rebuild(name: str, weights: Path) -> keras.Model:
     """The network in float32 with its trained weights."""
     model = ARCHITECTURES[name]()
@@ -89,17 +64,18 @@ def write_folder(
     name: str,
     content: bytes,
     card: dict[str, Any],
-    history: str,
+    history: list[dict[str, Any]],
     models: Path = MODELS_FOLDER,
 ) -> Path:
     """Write `models/name` but for its evaluation.
 
-    `card` is completed with the facts of the file; `history` is CSV.
+    `card` is completed with the facts of the file; `history` has a row for each epoch.
     """
     folder = models / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.tflite").write_bytes(content)
-    (folder / "history.csv").write_text(history)
+    if history:
+        write_history(folder / "history.csv", history)
     facts = {"labels": list(EMOTIONS), **file_facts(content)}
     write_json(folder / "model.json", {**card, **facts})
     return folder

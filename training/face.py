@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import keras
@@ -108,4 +108,7 @@ def _train_stage(
         loss = -float(np.log(chosen + 1e-12).mean())
         return {"accuracy": accuracy, "loss": loss, "score": accuracy}
 
-    return fit(build, schedule, steps, epoch_batches, validation_score, run, start=start)
+    recipe = {"examples": len(faces), "stage": {**asdict(stage), "schedule": None}}
+    return fit(
+        build, schedule, steps, epoch_batches, validation_score, run, start=start, recipe=recipe
+    )

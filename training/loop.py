@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.files import DataSetError
+from training.provenance import git_commit
 
 MOMENTUM = 0.9
 
@@ -32,6 +33,7 @@ class Schedule:
     learning_rate: float = 0.1
     warmup_epochs: float = 2.0
     weight_decay: float = 5e-4
+    """Decoupled (times the learning rate, outside the momentum)."""
     label_smoothing: float = 0.1
     dtype_policy: str = "mixed_bfloat16"
     seed: int = 7
@@ -81,6 +83,7 @@ def fit(
     loss: Callable | None = None,
     accuracy: Callable | str = "accuracy",
     start: Path | None = None,
+    recipe: dict[str, Any] | None = None,
 ) -> Path:
     """Train from the last finished epoch on; return the weights that validated best.
 
@@ -92,14 +95,11 @@ def fit(
     validation_score : model -> measures on validation data, among them `score`, higher is better.
     run : folder of checkpoints; `history.csv` grows by a row an epoch.
     start : weights to start from, of an earlier stage; fresh ones by default.
+    recipe : what else the run depends on, as JSON; a run is only resumed by the same recipe.
     loss, accuracy : of (targets, logits); smoothed cross-entropy and plain accuracy by default.
     """
     run.mkdir(parents=True, exist_ok=True)
-    state_file, last, best = (
-        run / "state.json",
-        run / "last.weights.h5",
-        run / "best.weights.h5",
-    )
+    state_file, best = run / "state.json", run / "best.weights.h5"
     keras.utils.set_random_seed(schedule.seed)
     keras.mixed_precision.set_global_policy(schedule.dtype_policy)
     try:
@@ -117,19 +117,23 @@ def fit(
             jit_compile=keras.backend.backend() == "jax",
         )
         state: dict[str, Any] = {
+            "recipe": as_json({"schedule": asdict(schedule), **(recipe or {})}),
+            "git_commit": git_commit(),
             "epoch": 0,
             "best": float("-inf"),
             "seconds": 0.0,
-            "schedule": asdict(schedule),
+            "history": [],
         }
         if state_file.exists():
-            state = json.loads(state_file.read_text())
-            if state["schedule"] != asdict(schedule):
+            found = json.loads(state_file.read_text())
+            if found["recipe"] != state["recipe"]:
                 raise DataSetError(
-                    f"{run} holds a run with another schedule. Remove the folder to start anew."
+                    f"{run} holds a run of another recipe, or on other data. Remove the folder to "
+                    "start anew."
                 )
+            state = found
             trained.optimizer.build(trained.trainable_variables)  # else its state is skipped
-            trained.load_weights(last)
+            trained.load_weights(run / state["last"])
             print(f"resuming after epoch {state['epoch']} of {schedule.epochs}", flush=True)
         for epoch in range(state["epoch"], schedule.epochs):
             started = time.monotonic()
@@ -147,13 +151,25 @@ def fit(
                 "learning_rate": float(keras.ops.convert_to_numpy(trained.optimizer.learning_rate)),
                 "seconds": round(seconds, 1),
             }
-            _append(run / "history.csv", row, first=epoch == 0)
             if measures["score"] > state["best"]:
                 state["best"] = measures["score"]
                 model.save_weights(best)
-            state.update(epoch=epoch + 1, seconds=state["seconds"] + seconds)
-            trained.save_weights(last)
-            state_file.write_text(json.dumps(state, indent=1))
+            before = state.get("last")
+            state.update(
+                epoch=epoch + 1,
+                seconds=state["seconds"] + seconds,
+                history=[*state["history"], row],
+                last=f"epoch{epoch + 1}.weights.h5",
+            )
+            # The state names its weights and is replaced in one step, so that a run that is
+            # killed at any moment goes on from an epoch that was wholly saved.
+            trained.save_weights(run / state["last"])
+            part = state_file.with_suffix(".part")
+            part.write_text(json.dumps(state, indent=1))
+            part.replace(state_file)
+            if before:
+                (run / before).unlink(missing_ok=True)
+            write_history(run / "history.csv", state["history"])
             left = (schedule.epochs - epoch - 1) * seconds / 60
             shown = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "epoch")
             print(
@@ -165,12 +181,17 @@ def fit(
         keras.mixed_precision.set_global_policy("float32")
 
 
-def _append(path: Path, row: dict[str, float], first: bool) -> None:
-    with path.open("w" if first else "a", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        if first:
-            writer.writeheader()
-        writer.writerow(row)
+def as_json(value: Any) -> Any:
+    """`value` as it comes back from a JSON file: tuples are lists there."""
+    return json.loads(json.dumps(value))
+
+
+def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
+    """One row an epoch, as CSV."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:

@@ -29,6 +29,7 @@ class Recipe:
     input: dict[str, Any]
     data: str
     data_licence: str
+    limits: str
     train: Callable[..., Path]
     """(build, data, run, epochs, fraction) -> the best weights of the last stage."""
     examples: Callable[[Path], list[NDArray[np.float32]]]
@@ -60,6 +61,9 @@ RECIPES: dict[str, Recipe] = {
         data="FER2013 Training (copies of PublicTest and PrivateTest images removed); "
         "chosen and calibrated on PublicTest; judged on PrivateTest",
         data_licence="FER2013: Kaggle competition data, research use",
+        limits="FER2013's pictures were found by web searches for emotion words and labelled by a "
+        "few people, often wrongly; who is in them (age, sex, origin) is not recorded, so "
+        "fairness could not be measured.",
         train=face.train,
         examples=_face_examples,
         score=lambda labels, answers: float(np.mean(labels == answers)),
@@ -77,6 +81,8 @@ RECIPES: dict[str, Recipe] = {
         "validation speakers; judged on the test speakers",
         data_licence="RAVDESS CC BY-NC-SA 4.0; CREMA-D ODbL 1.0; SAVEE research use; "
         "TESS CC BY-NC-ND 4.0",
+        limits="All its speakers are adults who act in English; it was not measured on children, "
+        "other languages or unacted speech.",
         train=voice.train,
         examples=_voice_examples,
         score=lambda labels, answers: float(np.mean(labels == answers)),

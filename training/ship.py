@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
-import platform
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,14 +12,13 @@ from core.models import MODELS_FOLDER, Model, read_info
 from training.card import write_card
 from training.evaluate import Answers, evaluate, face_answers, fit_temperature, voice_answers
 from training.export import (
-    git_commit,
     rebuild,
     to_litert,
-    versions,
     write_folder,
     write_json,
 )
 from training.files import DataSetError
+from training.provenance import hardware, versions
 from training.recipes import RECIPES, Recipe
 
 LARGEST_BYTES = 4 * 1024 * 1024
@@ -54,7 +49,7 @@ def ship(name: str, data: Path, run: Path, models: Path = MODELS_FOLDER) -> Path
     for quantisation in ("float32", *QUANTISATIONS):
         content = to_litert(network, quantisation, iter(examples))
         with tempfile.TemporaryDirectory() as scratch:
-            folder = write_folder(name, content, card, "", Path(scratch))
+            folder = write_folder(name, content, card, [], Path(scratch))
             answers = validation_answers(Model(read_info(folder)), data)
         score = recipe.score(answers.labels, answers.logits.argmax(axis=1))
         measured[quantisation] = {"validation_score": round(score, 4), "bytes": len(content)}
@@ -81,8 +76,11 @@ def ship(name: str, data: Path, run: Path, models: Path = MODELS_FOLDER) -> Path
 def write_evaluation(folder: Path, data: Path) -> dict[str, Any]:
     """Measure the model in `folder` on `data`; write `evaluation.json` and the card."""
     info = read_info(folder)
+    measured = evaluate(Model(info), data)
+    if not {"validation", "test"} <= set(measured["splits"]):
+        raise DataSetError(f"{data} does not hold the data sets that {info.name} is judged on.")
     report = {
-        **evaluate(Model(info), data),
+        **measured,
         "command": f"python -m training evaluate {info.name} --data PATH --write",
         "date": datetime.now(UTC).date().isoformat(),
     }
@@ -97,30 +95,33 @@ def finished_stages(run: Path) -> list[Path]:
     Raises
     ------
     DataSetError
-        When there is none with weights.
+        When there is none, or one of them was broken off.
     """
-    stages = sorted(path.parent for path in run.glob("stage*/best.weights.h5"))
+    stages = sorted(path.parent for path in run.glob("stage*/state.json"))
     if not stages:
         raise DataSetError(f"{run} holds no trained weights; train first.")
+    for stage in stages:
+        state = _state(stage)
+        if state["epoch"] < state["recipe"]["schedule"]["epochs"]:
+            raise DataSetError(f"{stage} was broken off; the train command goes on with it.")
     return stages
 
 
-def _history(stages: list[Path]) -> str:
-    """One CSV of all stages' epochs, numbered through."""
-    rows: list[dict[str, str]] = []
+def _state(stage: Path) -> dict[str, Any]:
+    return json.loads((stage / "state.json").read_text())
+
+
+def _history(stages: list[Path]) -> list[dict[str, Any]]:
+    """The epochs of all stages, numbered through."""
+    rows: list[dict[str, Any]] = []
     for number, stage in enumerate(stages, 1):
-        with (stage / "history.csv").open(newline="") as file:
-            for row in csv.DictReader(file):
-                rows.append({**row, "epoch": str(len(rows) + 1), "stage": str(number)})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+        for row in _state(stage)["history"]:
+            rows.append({**row, "epoch": len(rows) + 1, "stage": number})
+    return rows
 
 
 def _card(name: str, recipe: Recipe, parameters: int, stages: list[Path]) -> dict[str, Any]:
-    states = [json.loads((stage / "state.json").read_text()) for stage in stages]
+    states = [_state(stage) for stage in stages]
     return {
         "name": name,
         "task": recipe.task,
@@ -132,13 +133,14 @@ def _card(name: str, recipe: Recipe, parameters: int, stages: list[Path]) -> dic
         "temperature": 1.0,
         "default": True,
         "data": recipe.data,
-        "stages": [state["schedule"] for state in states],
+        "stages": [state["recipe"] for state in states],
         "epochs": sum(state["epoch"] for state in states),
-        "seed": states[0]["schedule"]["seed"],
-        "git_commit": git_commit(),
+        "seed": states[0]["recipe"]["schedule"]["seed"],
+        "git_commit": states[-1]["git_commit"],
         "versions": versions(),
-        "hardware": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "hardware": hardware(),
         "wall_time_hours": round(sum(state["seconds"] for state in states) / 3600, 2),
+        "limits": recipe.limits,
         "licence_of_weights": "CC BY-NC-SA 4.0 (research; the data allow no commercial use)",
         "licence_of_data": recipe.data_licence,
     }

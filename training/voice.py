@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import keras
@@ -216,6 +216,7 @@ def _train_stage(
         loss=masked_cross_entropy(schedule.label_smoothing),
         accuracy=masked_accuracy,
         start=start,
+        recipe={"examples": per_epoch, "stage": {**asdict(stage), "schedule": None}},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from core.errors import DuetError
 from core.labels import EMOTIONS, INDEX
 from core.media import decode_audio
-from core.voice import features
+from core.voice import features, find_speech
 from training.files import DataSetError, Files, locate
 
 AUDIO_SUFFIXES = {".wav", ".ogg", ".flac", ".mp3", ".m4a", ".opus", ".webm"}
@@ -103,7 +104,7 @@ def parse(corpus: str, path: PurePosixPath) -> tuple[str, str] | None:
     stem = path.stem
     if corpus == "ravdess":
         parts = stem.split("-")
-        if len(parts) == 7 and parts[0] == "03" and parts[2] in _RAVDESS:
+        if len(parts) == 7 and parts[:2] == ["03", "01"] and parts[2] in _RAVDESS:
             return str(int(parts[6])), _RAVDESS[parts[2]]
     elif corpus == "crema_d":
         parts = stem.split("_")
@@ -157,12 +158,15 @@ def clips(data: Path | str) -> list[Clip]:
 
 @dataclass(frozen=True)
 class HeardClips:
-    """Clips that decode, with their samples at 16 kHz."""
+    """Clips that the app would answer: they decode and speech is found in them."""
 
     clips: list[Clip]
     samples: list[NDArray[np.float32]]
+    """At 16 kHz."""
+    segments: list[list[tuple[float, float]]]
+    """Where there is speech, in seconds."""
     left_out: tuple[str, ...]
-    """Those that do not, and why."""
+    """The others, and why."""
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -174,18 +178,20 @@ class HeardClips:
 
 
 def hear(data: Path | str, chosen: list[Clip]) -> HeardClips:
-    """Decode clips."""
+    """Decode clips and find the speech in them."""
     archives = {corpus: Files(path) for corpus, path in _found(data).items()}
-    kept, samples, left_out = [], [], []
+    kept, samples, segments, left_out = [], [], [], []
     for clip in chosen:
         try:
             decoded = decode_audio(archives[clip.corpus].read(clip.path), clip.path)
+            spoken = find_speech(decoded)
         except DuetError as error:
             left_out.append(f"{clip.corpus} {clip.path}: {error.message}")
             continue
         kept.append(clip)
         samples.append(decoded.samples)
-    return HeardClips(kept, samples, tuple(left_out))
+        segments.append(spoken)
+    return HeardClips(kept, samples, segments, tuple(left_out))
 
 
 def _found(data: Path | str) -> dict[str, Path]:
@@ -230,7 +236,9 @@ def load(data: Path | str, cache: Path, variants: int = 0, seed: int = 7) -> Voi
     variants : how many augmented copies of each *training* clip to add behind the clips
         themselves (made after the split, from training clips only).
 
-    A clip that cannot be decoded, or is silent, is named on standard output and left out.
+    A clip that cannot be decoded, or is silent, is named on standard output and left out. The
+    cache is known by the clips and the constants of `core.voice.features`: remove it after a
+    change to how clips are augmented or decoded.
     """
     listed = clips(data)
     jobs: list[tuple[Clip, list[int] | None]] = [(clip, None) for clip in listed]
@@ -245,7 +253,9 @@ def load(data: Path | str, cache: Path, variants: int = 0, seed: int = 7) -> Voi
         lengths = np.array([len(part) for part in parts])
         flat = np.concatenate(parts)
         cache.mkdir(parents=True, exist_ok=True)
-        np.savez(path, flat=flat, lengths=lengths)
+        part = path.with_suffix(".part.npz")
+        np.savez(part, flat=flat, lengths=lengths)
+        part.replace(path)
     ends = np.cumsum(lengths)
     keep = [
         (clip, flat[end - length : end])
@@ -263,7 +273,9 @@ def _spectrograms(
     data: Path, jobs: list[tuple[Clip, list[int] | None]]
 ) -> Iterator[NDArray[np.float16]]:
     """In the order of `jobs`; (0, MEL_BANDS) for a clip that cannot be used."""
-    with ProcessPoolExecutor(os.cpu_count(), initializer=_open, initargs=(data,)) as pool:
+    # Spawned, not forked: whoever calls may have TensorFlow's threads running.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), context, _open, (data,)) as pool:
         for done, part in enumerate(pool.map(_spectrogram, jobs, chunksize=16), 1):
             if done % 1000 == 0 or done == len(jobs):
                 print(f"spectrograms: {done} of {len(jobs)}", flush=True)

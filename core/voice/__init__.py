@@ -46,19 +46,20 @@ class Evidence:
 
     times : (steps,) middle of each step in seconds. scores : (steps, heads), unnormalised
     attention. evidence : (steps, heads, 7), calibrated (divided by the temperature) and centred
-    over the emotions. chunk : (steps,) number of the piece of the recording a step belongs to.
+    over the emotions. spoken : (steps,) whether somebody speaks. chunk : (steps,) number of the
+    piece of the recording that a step belongs to.
     """
 
     times: NDArray[np.float64]
     scores: NDArray[np.float64]
     evidence: NDArray[np.float64]
+    spoken: NDArray[np.bool_]
     chunk: NDArray[np.int64]
 
-    def attention(self, steps: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+    def attention(self, steps: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(steps, heads): softmax of the scores over the chosen steps, 0 elsewhere."""
-        chosen = np.ones(len(self.times), bool) if steps is None else steps
         weights = np.zeros_like(self.scores)
-        weights[chosen] = probabilities(self.scores[chosen].T).T
+        weights[steps] = probabilities(self.scores[steps].T).T
         return weights
 
     def logits(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -66,38 +67,61 @@ class Evidence:
         return np.einsum("sh,shc->c", weights, self.evidence) / self.scores.shape[1]
 
     def overall_attention(self) -> NDArray[np.float64]:
-        """(steps, heads): attention within each chunk, chunks weighing alike; sums to 1 a head."""
-        chunks = np.unique(self.chunk)
-        return np.sum([self.attention(self.chunk == c) for c in chunks], axis=0) / len(chunks)
+        """(steps, heads): attention within each chunk, chunks weighing as they hold speech.
+
+        Pauses get none. Sums to 1 a head.
+        """
+        weights = np.zeros_like(self.scores)
+        for chunk in np.unique(self.chunk[self.spoken]):
+            steps = self.spoken & (self.chunk == chunk)
+            weights += self.attention(steps) * steps.sum()
+        return weights / self.spoken.sum()
 
 
-def gather_evidence(samples: NDArray[np.float32], model: Model) -> Evidence:
-    """Run the network over float32 (n,) samples at 16 kHz, in pieces of at most 30 s."""
-    pieces = max(1, math.ceil(len(samples) / (CHUNK_SECONDS * SAMPLE_RATE)))
+def gather_evidence(
+    samples: NDArray[np.float32], segments: list[tuple[float, float]], model: Model
+) -> Evidence:
+    """Run the network over a recording from its first to its last word, at most 30 s at once.
+
+    Parameters
+    ----------
+    samples : float32 (n,) at 16 kHz. segments : (start, end) of each stretch of speech.
+    """
+    begin, end = segments[0][0], segments[-1][1]
+    span = samples[int(begin * SAMPLE_RATE) : math.ceil(end * SAMPLE_RATE)]
+    pieces = max(1, math.ceil(len(span) / (CHUNK_SECONDS * SAMPLE_RATE)))
     times, scores, evidence, chunk = [], [], [], []
     start = 0
-    for number, piece in enumerate(np.array_split(samples, pieces)):
+    for number, piece in enumerate(np.array_split(span, pieces)):
         tensor, first = voice_tensor(piece)
         out = model(tensor)
         steps = np.arange(out["scores"].shape[1])
-        offset = start / SAMPLE_RATE + first * HOP_LENGTH / SAMPLE_RATE
+        offset = begin + start / SAMPLE_RATE + first * HOP_LENGTH / SAMPLE_RATE
         times.append(offset + (steps + 0.5) * STEP_SECONDS)
         scores.append(out["scores"][0])
         evidence.append(out["evidence"][0])
         chunk.append(np.full(len(steps), number))
         start += len(piece)
     calibrated = np.concatenate(evidence).astype(np.float64) / model.info.temperature
+    middles = np.concatenate(times)
+    spoken = np.zeros(len(middles), bool)
+    for first_word, last_word in segments:
+        margin = STEP_SECONDS / 2
+        spoken |= (middles >= first_word - margin) & (middles < last_word + margin)
     return Evidence(
-        times=np.concatenate(times),
+        times=middles,
         scores=np.concatenate(scores).astype(np.float64),
         evidence=calibrated - calibrated.mean(axis=-1, keepdims=True),
+        spoken=spoken if spoken.any() else ~spoken,
         chunk=np.concatenate(chunk),
     )
 
 
-def overall_logits(samples: NDArray[np.float32], model: Model) -> NDArray[np.float64]:
-    """Calibrated logits (7,) of a whole recording: what the evaluation measures."""
-    evidence = gather_evidence(samples, model)
+def overall_logits(
+    samples: NDArray[np.float32], segments: list[tuple[float, float]], model: Model
+) -> NDArray[np.float64]:
+    """Calibrated logits (7,), those that `analyze_voice` answers with."""
+    evidence = gather_evidence(samples, segments, model)
     return evidence.logits(evidence.overall_attention())
 
 
@@ -110,19 +134,13 @@ def analyze_voice(recording: Recording, model: Model) -> VoiceResult:
         `too_short`, `silent` or `no_speech`.
     """
     started = time.perf_counter()
-    segments = _speech(recording)
+    segments = find_speech(recording)
     found = time.perf_counter()
-    begin, end = segments[0][0], segments[-1][1]
-    samples = recording.samples[int(begin * SAMPLE_RATE) : math.ceil(end * SAMPLE_RATE)]
-    evidence = gather_evidence(samples, model)
+    evidence = gather_evidence(recording.samples, segments, model)
     weights = evidence.overall_attention()
     emotion = _prediction(evidence.logits(weights))
-    attention = weights.mean(axis=1)
-    contribution = (
-        np.einsum("sh,sh->s", weights, evidence.evidence[..., EMOTIONS.index(emotion.label)])
-        / weights.shape[1]
-    )
-    times = evidence.times + begin
+    timeline = _timeline(evidence, segments, emotion)
+    moments = _moments(evidence, weights, emotion, segments)
     done = time.perf_counter()
     return VoiceResult(
         source=recording.source,
@@ -130,11 +148,11 @@ def analyze_voice(recording: Recording, model: Model) -> VoiceResult:
         speech=tuple(segments),
         model=model.info.name,
         emotion=emotion,
-        timeline=_timeline(evidence, begin, end, segments, emotion),
-        moments=_moments(times, attention, contribution, begin, end),
+        timeline=timeline,
+        moments=moments,
         quality=_quality(recording, segments),
-        attention_times=times.astype(np.float32),
-        attention=attention.astype(np.float32),
+        attention_times=evidence.times.astype(np.float32),
+        attention=weights.mean(axis=1).astype(np.float32),
         milliseconds={
             "activity": (found - started) * 1e3,
             "classify": (done - found) * 1e3,
@@ -146,7 +164,14 @@ def _prediction(logits: NDArray[np.float64]) -> Prediction:
     return Prediction(tuple(float(p) for p in probabilities(logits)))
 
 
-def _speech(recording: Recording) -> list[tuple[float, float]]:
+def find_speech(recording: Recording) -> list[tuple[float, float]]:
+    """(start, end) of each stretch of speech.
+
+    Raises
+    ------
+    DuetError
+        `too_short`, `silent` or `no_speech`.
+    """
     if recording.duration < limits.MIN_AUDIO_SECONDS:
         raise DuetError(
             "too_short",
@@ -172,12 +197,9 @@ def _overlap(segments: list[tuple[float, float]], start: float, end: float) -> f
 
 
 def _timeline(
-    evidence: Evidence,
-    begin: float,
-    end: float,
-    segments: list[tuple[float, float]],
-    emotion: Prediction,
+    evidence: Evidence, segments: list[tuple[float, float]], emotion: Prediction
 ) -> tuple[TimelinePoint, ...]:
+    begin, end = segments[0][0], segments[-1][1]
     if end - begin <= WINDOW_SECONDS:
         return (TimelinePoint(begin, end, emotion),)
     points = []
@@ -185,7 +207,7 @@ def _timeline(
     for i in range(count):
         start = begin + i * WINDOW_HOP_SECONDS
         stop = min(start + WINDOW_SECONDS, end)
-        steps = (evidence.times + begin >= start) & (evidence.times + begin < stop)
+        steps = evidence.spoken & (evidence.times >= start) & (evidence.times < stop)
         heard = _overlap(segments, start, stop) >= MIN_WINDOW_SPEECH_SECONDS and steps.any()
         answer = _prediction(evidence.logits(evidence.attention(steps))) if heard else None
         points.append(TimelinePoint(start, stop, answer))
@@ -193,18 +215,22 @@ def _timeline(
 
 
 def _moments(
-    times: NDArray[np.float64],
-    attention: NDArray[np.float64],
-    contribution: NDArray[np.float64],
-    begin: float,
-    end: float,
+    evidence: Evidence,
+    weights: NDArray[np.float64],
+    emotion: Prediction,
+    segments: list[tuple[float, float]],
 ) -> tuple[Moment, ...]:
     """Stretches with more attention than an even spread would give them, widened to 0.25 s."""
-    strong = attention > 1 / len(attention)
+    begin, end = segments[0][0], segments[-1][1]
+    attention = weights.mean(axis=1)
+    for_answer = evidence.evidence[..., EMOTIONS.index(emotion.label)]
+    contribution = (weights * for_answer).sum(axis=1) / weights.shape[1]
+    strong = attention >= 1 / evidence.spoken.sum()
     edges = np.flatnonzero(np.diff(np.r_[False, strong, False].astype(int)))
     found = []
     for first, last in edges.reshape(-1, 2):
-        start, stop = times[first] - STEP_SECONDS / 2, times[last - 1] + STEP_SECONDS / 2
+        start = evidence.times[first] - STEP_SECONDS / 2
+        stop = evidence.times[last - 1] + STEP_SECONDS / 2
         missing = max(0.0, SHORTEST_MOMENT_SECONDS - (stop - start)) / 2
         found.append(
             Moment(
@@ -228,7 +254,7 @@ def _quality(recording: Recording, segments: list[tuple[float, float]]) -> tuple
         notes.append(QualityNote("little_speech", "There is less than a second of speech."))
     if recording.original_rate < NARROW_BAND_RATE:
         notes.append(
-            QualityNote("narrow_band", "Telephone quality: frequencies above 5 kHz are missing.")
+            QualityNote("narrow_band", "Telephone quality: the higher frequencies are missing.")
         )
     ratio = _signal_to_noise_db(recording.samples, segments)
     if ratio is not None and ratio < NOISY_SNR_DB:
