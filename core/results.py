@@ -1,7 +1,8 @@
 """What an analysis returns: frozen dataclasses shared by pages, command line and exports.
 
-Pixel coordinates are (x, y) from the top left corner of the upright picture (EXIF orientation
-applied). Times are seconds from the start of the recording.
+Pixel coordinates are (x, y) from the top left corner of the analysed picture: upright (EXIF
+orientation applied) and, where the file is larger than `WORKING_IMAGE_SIDE`, reduced to it. Times
+are seconds from the start of the recording.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class QualityNote:
 
 @dataclass(frozen=True)
 class Box:
-    """Upright rectangle in pixels; may reach beyond the picture."""
+    """Upright rectangle in pixels of the analysed picture; may reach beyond it."""
 
     x: float
     y: float
@@ -97,7 +98,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Five points; right and left are the person's own."""
+    """Five points in pixels of the analysed picture; right and left are the person's own."""
 
     right_eye: Point
     left_eye: Point
@@ -126,7 +127,7 @@ class FaceResult:
     """(rows, columns, 7): what each place of `framed` added to each emotion's logit, relative to
     the mean over the seven emotions. Its mean over places is the logit (so centred)."""
     to_frame: NDArray[np.float64] = field(repr=False, compare=False)
-    """(2, 3): similarity transform from picture pixels to pixels of `framed`."""
+    """(2, 3): similarity transform from pixels of the analysed picture to those of `framed`."""
 
     def attention(self, emotion: str | None = None) -> NDArray[np.float32]:
         """Evidence for `emotion` (the predicted one by default), (rows, columns), signed."""
@@ -145,10 +146,15 @@ class FaceResult:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """All faces of one picture, largest first."""
+    """All faces of one picture, largest first.
+
+    Boxes and landmarks lie in the analysed picture, `width` x `height`. Multiplied by
+    `original_width / width` they are pixels of the file.
+    """
 
     source: str
     width: int
+    """Pixels of the analysed picture."""
     height: int
     detector: str
     """`yunet`, `mtcnn` or `cropped`."""
@@ -156,6 +162,9 @@ class ImageResult:
     faces: tuple[FaceResult, ...]
     milliseconds: dict[str, float]
     """Stage -> wall time: decode, detect, classify, total."""
+    original_width: int = 0
+    """Pixels of the file's own picture, upright; 0 where that is not known."""
+    original_height: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -163,6 +172,8 @@ class ImageResult:
             "source": self.source,
             "width": self.width,
             "height": self.height,
+            "original_width": self.original_width,
+            "original_height": self.original_height,
             "detector": self.detector,
             "model": self.model,
             "faces": [face.to_dict() for face in self.faces],

@@ -434,6 +434,15 @@ def test_a_cropped_face_is_taken_whole() -> None:
     assert face.evidence.shape == (6, 6, 7)
 
 
+def test_a_result_tells_the_size_of_the_file_from_that_of_the_analysed_picture() -> None:
+    pixels = np.zeros((96, 192, 3), np.uint8)
+    result = analyze_faces(Picture("large", pixels, (4000, 2000)), fake()[0], faces="cropped")
+    told = result.to_dict()
+    assert (told["width"], told["height"]) == (192, 96)
+    assert (told["original_width"], told["original_height"]) == (4000, 2000)
+    assert result.faces[0].box == Box(0, 0, 192, 96)
+
+
 def test_an_unknown_way_of_finding_faces_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="faces must be"):
         analyze_faces(scene(64, 64), fake()[0], faces=cast(Any, "guess"))

@@ -50,7 +50,8 @@ def analyze_faces(picture: Picture, model: Model, faces: FaceMode = "detect") ->
     Returns
     -------
     ImageResult
-        Faces largest first; `milliseconds` has `detect` (with framing) and `classify`.
+        Faces largest first, in pixels of `picture.pixels`; `milliseconds` has `detect` (with
+        framing) and `classify`.
 
     Raises
     ------
@@ -68,6 +69,7 @@ def analyze_faces(picture: Picture, model: Model, faces: FaceMode = "detect") ->
     results = _classified(framed, model)
     classified = time.perf_counter()
     height, width = picture.pixels.shape[:2]
+    original_width, original_height = picture.original_size
     return ImageResult(
         source=picture.source,
         width=width,
@@ -79,6 +81,8 @@ def analyze_faces(picture: Picture, model: Model, faces: FaceMode = "detect") ->
             "detect": (detected - started) * 1000,
             "classify": (classified - detected) * 1000,
         },
+        original_width=original_width,
+        original_height=original_height,
     )
 
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from core.face.tensor import face_tensor
 from core.models import Model
 
-
 BATCH = 16
 """Faces asked about at once, with as many mirror images. The interpreter keeps the memory of the
 largest batch it has seen, so a crowd in one picture must not set its size."""

@@ -54,7 +54,7 @@ PADDING = 0.5
 
 @dataclass(frozen=True)
 class Detection:
-    """One face, in pixels of the picture."""
+    """One face, in pixels of the picture that was searched."""
 
     box: Box
     landmarks: Landmarks
