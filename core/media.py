@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -360,7 +361,7 @@ def _open_image(data: bytes, picture_format: str, name: str) -> Image:
     # Pillow warns of large pictures and of broken EXIF: the first are refused right after, the
     # second does no harm.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    if picture_format == "JPEG" and data.count(b"\xff\xda") > limits.MAX_JPEG_SCANS:
+    if picture_format == "JPEG" and _has_too_many_scans(data):
         raise _damaged_picture(name)
     try:
         image = Image.open(io.BytesIO(data), formats=[picture_format])
@@ -374,6 +375,35 @@ def _open_image(data: bytes, picture_format: str, name: str) -> Image:
             "unsupported", f"{name} is a run-length compressed BMP; save it as PNG or JPEG."
         )
     return image
+
+
+_JPEG_SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
+"""A marker with a length behind it, or the end of the image (d9). Inside of coded data, 00 after ff
+means the byte ff, and d0 to d7 mean a restart; more of ff is padding."""
+
+_JPEG_END, _JPEG_SCAN = b"\xff\xd9", b"\xff\xda"
+
+_MOST_JPEG_SEGMENTS = 10_000
+"""Metadata and scans take some hundreds; millions take the readers of headers many seconds."""
+
+
+def _has_too_many_scans(data: bytes) -> bool:
+    """Whether a JPEG has more scans or segments than any camera writes.
+
+    Follows the segments as libjpeg does: pictures inside of metadata, and whatever comes after
+    the end of the image (the video of a motion photo), do not count.
+    """
+    scans, position = 0, 2
+    for _ in range(_MOST_JPEG_SEGMENTS):
+        marker = _JPEG_SEGMENT.search(data, position)
+        if marker is None or marker[0] == _JPEG_END:
+            return False
+        scans += marker[0] == _JPEG_SCAN
+        if scans > limits.MAX_JPEG_SCANS:
+            return True
+        start = marker.end()
+        position = start + max(2, int.from_bytes(data[start : start + 2], "big"))
+    return True
 
 
 def _too_many_pixels(name: str) -> DuetError:

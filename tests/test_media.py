@@ -273,6 +273,31 @@ def test_slow_files_are_refused():
     assert media.decode_image(make.picture("JPEG", progressive=True)).original_size == (64, 48)
 
 
+def test_what_follows_a_jpeg_does_not_count_as_its_scans():
+    video = np.random.default_rng(0).bytes(20_000_000)
+    assert video.count(b"\xff\xda") > limits.MAX_JPEG_SCANS
+    plain = make.picture("JPEG", progressive=True)
+    picture = media.decode_image(plain + video)
+    np.testing.assert_array_equal(picture.pixels, media.decode_image(plain).pixels)
+
+
+def with_segments(data: bytes, segment: bytes) -> bytes:
+    """A JPEG with something inserted right after its start."""
+    return data[:2] + segment + data[2:]
+
+
+def test_only_segments_of_the_picture_itself_are_walked():
+    comment = b"\xff\xfe" + (2 + 4000).to_bytes(2, "big") + b"\xff\xda" * 2000
+    plain = make.picture("JPEG")
+    assert media.decode_image(with_segments(plain, comment)).original_size == (64, 48)
+    assert code_of(media.decode_image, with_segments(plain, b"\xff\xfe\0\2" * 20_000)) == "damaged"
+    scans = make.jpeg_with_scans(1000)
+    # Neither padding nor a marker without a length hides the scans that come after.
+    for hidden in (with_segments(scans, b"\xff" * 9), with_segments(scans, b"\xff\x01\xff\xff")):
+        assert code_of(media.decode_image, hidden) == "damaged"
+        assert media._has_too_many_scans(hidden)
+
+
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_truncated_pictures_are_damaged(file_format, share):
