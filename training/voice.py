@@ -45,7 +45,7 @@ STAGES = (
     ),
     Stage(
         Schedule(
-            epochs=10,
+            epochs=7,
             optimiser="adamw",
             batch_size=64,
             learning_rate=4e-4,
