@@ -91,11 +91,12 @@ def read_info(folder: Path) -> ModelInfo:
             folder=folder,
             card=card,
         )
+        labels = tuple(card["labels"])
     except (KeyError, TypeError, ValueError) as error:
         raise broken(f"lacks or misstates {error}") from None
     if info.task not in ("face", "voice"):
         raise broken(f"names an unknown task {info.task!r}")
-    if tuple(card.get("labels", ())) != EMOTIONS:
+    if labels != EMOTIONS:
         raise broken("does not list Duet's seven labels in their order")
     if not info.temperature > 0:
         raise broken("needs a positive temperature")
@@ -144,8 +145,30 @@ def find(task: Task, name: str | None = None, folder: Path | None = None) -> Mod
     raise DuetError("unknown_model", f"There is no {task} model {wanted}here (known: {known}).")
 
 
+OUTPUTS: dict[Task, tuple[str, ...]] = {
+    "face": ("logits", "evidence"),
+    "voice": ("evidence", "scores"),
+}
+"""What a network of each task has to give; other outputs are left alone."""
+
+
 class Model:
-    """A loaded LiteRT model. Safe to call from several threads: one call runs at a time."""
+    """A loaded LiteRT model. Safe to call from several threads: one call runs at a time.
+
+    The contract of every `model.tflite`, whatever its architecture: one signature with one input,
+    float32, any n; float32 outputs by the names in `OUTPUTS`. Emotions are in the order of
+    `core.labels.EMOTIONS`.
+
+    face
+        Input (n, 48, 48, 1) from `core.face.tensor.face_tensor`. `evidence`
+        (n, rows, columns, 7): what each place of the face adds; `logits` (n, 7): its mean over
+        places.
+    voice
+        Input (n, frames, MEL_BANDS, 1) from `core.voice.features.voice_tensor`, any number of
+        frames. `evidence` (n, steps, heads, 7): what each step in time adds; `scores`
+        (n, steps, heads): their softmax over steps is the weight of each step. The logits are
+        the evidence so weighted, summed over steps and averaged over heads.
+    """
 
     def __init__(self, info: ModelInfo, threads: int = 2) -> None:
         """Check the file's hash and load it.
@@ -153,7 +176,8 @@ class Model:
         Raises
         ------
         DuetError
-            `damaged_model` when the file is missing, altered or not a LiteRT model.
+            `damaged_model` when the file is missing, altered, not a LiteRT model or one that
+            lacks what its task needs.
         """
         self.info = info
         path = info.folder / "model.tflite"
@@ -172,7 +196,16 @@ class Model:
             self._runner = self._interpreter.get_signature_runner()
         except (ValueError, RuntimeError):
             raise DuetError("damaged_model", f"{path} is not a LiteRT model.") from None
-        (self._input,) = self._runner.get_input_details()
+        inputs = list(self._runner.get_input_details())
+        missing = set(OUTPUTS[info.task]) - self._runner.get_output_details().keys()
+        if len(inputs) != 1 or missing:
+            fault = f"lacks the output {min(missing)}" if missing else f"has {len(inputs)} inputs"
+            raise DuetError(
+                "damaged_model",
+                f"{path} is no network for the task {info.task}: it {fault}; restore the folder "
+                "or remove it.",
+            )
+        self._input = inputs[0]
         self._lock = threading.Lock()
 
     def __call__(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

@@ -63,6 +63,8 @@ def test_installed_lists_usable_and_broken_folders(folder, tmp_path):
         ({"temperature": "warm"}, "warm"),
         ({"name": "another"}, "another"),
         ({"parameters": None}, "misstates"),
+        ({"labels": None}, "misstates"),
+        ({"labels": 7}, "misstates"),
     ],
 )
 def test_a_misstated_card_is_refused_with_its_fault(folder, changes, word):
@@ -97,6 +99,41 @@ def test_what_is_no_network_is_not_loaded(folder):
     spoil(folder, sha256=hashlib.sha256(content).hexdigest())
     with pytest.raises(DuetError, match="not a LiteRT model"):
         models.Model(models.read_info(folder))
+
+
+def test_a_list_without_labels_does_not_hide_the_other_models(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "other")
+    spoil(tmp_path / "other", labels=None)
+    usable, broken = models.installed(tmp_path)
+    assert [m.name for m in usable] == [folder.name]
+    assert [b.folder.name for b in broken] == ["other"]
+
+
+def test_a_network_for_another_task_is_not_loaded(folder):
+    spoil(folder, task="voice")
+    with pytest.raises(DuetError, match="lacks the output scores") as caught:
+        models.Model(models.read_info(folder))
+    assert caught.value.code == "damaged_model"
+
+
+def test_a_network_with_two_inputs_is_not_loaded(folder, monkeypatch):
+    class Two:
+        def __init__(self, **_):
+            pass
+
+        def get_signature_runner(self):
+            return self
+
+        def get_input_details(self):
+            return {"face": {}, "voice": {}}
+
+        def get_output_details(self):
+            return {"logits": {}, "evidence": {}}
+
+    monkeypatch.setattr(models, "_interpreter_class", lambda: Two)
+    with pytest.raises(DuetError, match="has 2 inputs") as caught:
+        models.Model(models.read_info(folder))
+    assert caught.value.code == "damaged_model"
 
 
 def test_find_by_name_and_default(folder, tmp_path):
