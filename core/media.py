@@ -361,7 +361,7 @@ def _open_image(data: bytes, picture_format: str, name: str) -> Image:
     # Pillow warns of large pictures and of broken EXIF: the first are refused right after, the
     # second does no harm.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    if picture_format == "JPEG" and _has_too_many_scans(data):
+    if picture_format == "JPEG" and _is_slow_jpeg(data):
         raise _damaged_picture(name)
     try:
         image = Image.open(io.BytesIO(data), formats=[picture_format])
@@ -383,19 +383,24 @@ means the byte ff, and d0 to d7 mean a restart; more of ff is padding."""
 
 _JPEG_END, _JPEG_SCAN = b"\xff\xd9", b"\xff\xda"
 
-_MOST_JPEG_SEGMENTS = 10_000
-"""Metadata and scans take some hundreds; millions take the readers of headers many seconds."""
+_MOST_JPEG_SEGMENTS, _MOST_JPEG_PADDING = 10_000, 100_000
+"""Metadata and scans take some hundreds of segments, and hardly any byte lies between them. Pillow
+reads both in Python: millions take it minutes."""
 
 
-def _has_too_many_scans(data: bytes) -> bool:
-    """Whether a JPEG has more scans or segments than any camera writes.
+def _is_slow_jpeg(data: bytes) -> bool:
+    """Whether a JPEG has more scans, segments or padding than any camera writes.
 
     Follows the segments as libjpeg does: pictures inside of metadata, and whatever comes after
     the end of the image (the video of a motion photo), do not count.
     """
-    scans, position = 0, 2
+    scans, padding, position = 0, 0, 2
     for _ in range(_MOST_JPEG_SEGMENTS):
         marker = _JPEG_SEGMENT.search(data, position)
+        if not scans:  # later it is not padding, but the picture
+            padding += (marker.start() if marker else len(data)) - position
+        if padding > _MOST_JPEG_PADDING:
+            return True
         if marker is None or marker[0] == _JPEG_END:
             return False
         scans += marker[0] == _JPEG_SCAN
