@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.ui import engine
+from core.ui import engine, keep
 from core.ui.looks import LOGO, STYLE
 
 st.set_page_config(
@@ -26,4 +26,5 @@ page = st.navigation(
     ],
     position="top",
 )
+keep.turned_to(page.url_path)
 page.run()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from core.errors import DuetError
+from core.words import percent
 
 if TYPE_CHECKING:  # what needs OpenCV, FFmpeg or a model is imported when a command needs it
     from core.models import ModelInfo
@@ -251,7 +252,7 @@ def _hybrid_summary(result: HybridResult) -> Iterator[str]:
 
 
 def _verdict(emotion: Prediction) -> str:
-    return f"{emotion.label} {emotion.confidence:.0%}{' (unsure)' if emotion.unsure else ''}"
+    return f"{emotion.label} {percent(emotion.confidence)}{' (unsure)' if emotion.unsure else ''}"
 
 
 def _bars(emotion: Prediction) -> Iterator[str]:

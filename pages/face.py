@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from core.labels import EMOTIONS
 from core.results import FaceResult, ImageResult
-from core.ui import cards, engine, entry, exports, inputs, keep, views
+from core.ui import cards, ending, engine, entry, exports, inputs, keep, views
 from core.ui.engine import Trouble
 from core.ui.keep import Media
 
 SHELF = "face"
-
-
-def overview(model: str | None) -> None:
-    """Every answer so far, where there are several files."""
-    rows = []
-    for media in keep.shelf(SHELF):
-        if keep.known(engine.face_key(media, model)):
-            result = engine.face(media, model)
-            emotions = (
-                [face.emotion for face in result.faces] if isinstance(result, ImageResult) else []
-            )
-            rows.append((keep.title(SHELF, media), emotions))
-    if len(rows) > 1:
-        cards.overview(rows, "face_overview")
 
 
 def choose_face(result: ImageResult, media: Media) -> int:
@@ -96,8 +84,7 @@ def details(result: ImageResult, chosen: int) -> None:
         )
         lines.append(f"Landmarks (the person's own right and left): {points}")
     lines.append(f"Time: {cards.timings(result.milliseconds)}")
-    lines += [cards.model_line(i) for i in engine.offered("face") if i.name == result.model]
-    lines.append(cards.CALIBRATED)
+    lines += cards.model_facts(engine.offered("face"), result.model)
     st.markdown("\n".join(f"- {line}" for line in lines))
     views.framed(face)
 
@@ -115,42 +102,30 @@ def page() -> None:
             "No picture yet. Take one, upload one, or try the sample: a face drawn by code.",
             "face_empty",
         )
-        inputs.sample(SHELF, "face", single=False)
+        inputs.sample(SHELF, "face")
         return
-    inputs.analyse_all(
-        SHELF,
-        lambda item: engine.face_key(item, model),
-        lambda item: engine.face(item, model),
-    )
+    key_of = partial(engine.face_key, model=model)
+    analyse = partial(engine.face, model=model)
+    inputs.analyse_all(SHELF, key_of, analyse)
     with st.container(key="face_result"):
         st.divider()
         media = inputs.pick(SHELF)
         with st.spinner("Reading the picture", show_time=False):
-            result = engine.face(media, model)
+            result = analyse(media)
         if isinstance(result, Trouble):
             engine.show_trouble(result, "face_trouble")
         else:
             if media.origin == "sample":
                 st.caption("A sample: this face was drawn by code and belongs to nobody.")
             show(media, result)
-    overview(model)
-    keep_or_go(model)
-
-
-def keep_or_go(model: str | None) -> None:
-    """Downloads of everything, and forgetting."""
-    items = keep.shelf(SHELF)
-    done = [engine.face(i, model) for i in items if keep.known(engine.face_key(i, model))]
-    results = [result for result in done if isinstance(result, ImageResult)]
-    if results:
-        source = results[0].source if len(results) == 1 else "faces"
-        cards.downloads(
-            exports.as_json(results),
-            exports.faces_csv(results),
-            (exports.file_name(source, "json"), exports.file_name(source, "csv")),
-            "face",
-        )
-    inputs.forget(SHELF, "picture")
+    answers = [(item, analyse(item)) for item in keep.shelf(SHELF) if keep.known(key_of(item))]
+    ending.show(
+        SHELF,
+        "picture",
+        answers,
+        lambda result: [face.emotion for face in result.faces],
+        exports.faces_csv,
+    )
 
 
 entry.through_home()

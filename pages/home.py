@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from core.ui import cards, engine, entry, keep
+from core.ui import cards, engine, entry, inputs
 from core.ui.keep import Media
 from core.ui.samples import drawn_face, synthetic_voice
 
@@ -40,8 +40,7 @@ def ways_in() -> None:
 
 def take(samples_by_shelf: dict[str, Callable[[], Media]], page: str) -> None:
     """Callback: put samples on their shelves and go to the page that shows them."""
-    for shelf, make in samples_by_shelf.items():
-        keep.put(shelf, make(), single=shelf.startswith("hybrid"))
+    inputs.take_samples(samples_by_shelf, single=page == "hybrid")
     st.session_state[GO] = f"pages/{page}.py"
 
 

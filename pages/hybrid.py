@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.results import HybridResult, ImageResult, VoiceResult
+from core.results import FaceResult, HybridResult, ImageResult, VoiceResult
 from core.ui import cards, engine, entry, exports, inputs, keep, views
 from core.ui.engine import Trouble
-from core.ui.keep import Media
 from core.ui.looks import AGREEMENT_ICONS
+from core.ui.samples import drawn_face, synthetic_voice
 
 PICTURE, RECORDING = "hybrid_picture", "hybrid_recording"
 
 METHODS = {
-    "average": "The fused answer is the weighted mean of both sides' calibrated probabilities.",
+    "average": "The fused answer is the mean of both sides' calibrated probabilities; both "
+    "count alike.",
     "product": "The fused answer is the weighted product of both sides' calibrated probabilities: "
     "what both find likely gains, what one finds unlikely loses.",
-    "certainty": "The fused answer is a product of both sides' calibrated probabilities in which "
-    "the surer side counts more.",
-    "certainty+confusion": "The fused answer is a product of both sides' calibrated probabilities "
-    "in which the surer side counts more, each first tempered by what its model is known to "
-    "confuse.",
+    "certainty": "The fused answer is a weighted product of both sides' calibrated probabilities "
+    "in which the surer side counts more.",
+    "certainty+confusion": "The fused answer is a weighted product of both sides' calibrated "
+    "probabilities in which the surer side counts more, each first tempered by what its model is "
+    "known to confuse.",
 }
 """How the fused answer came about, for each rule of `core.fusion`."""
 
 
-def face_side() -> tuple[ImageResult | None, int]:
-    """The picture, its way in and its own answer; and which face was chosen."""
+def picture_way() -> ImageResult | None:
+    """The way in for the picture, and what was read from it."""
     st.subheader("Picture")
     with st.container(key="hybrid_face"):
         inputs.picture(PICTURE, many=False)
@@ -35,30 +36,17 @@ def face_side() -> tuple[ImageResult | None, int]:
         if not items:
             cards.empty("face", "No picture yet. Take or upload one.", "hybrid_face_empty")
             _borrow("face", PICTURE, "Use the picture from the Face page")
-            return None, 0
+            return None
         with st.spinner("Reading the picture", show_time=False):
             result = engine.face(items[0], model)
         if isinstance(result, Trouble):
             engine.show_trouble(result, "hybrid_face_trouble")
-            return None, 0
-        chosen = 0
-        if len(result.faces) > 1:
-            chosen = st.pills(
-                "Whose voice is it?",
-                range(len(result.faces)),
-                default=0,
-                required=True,
-                format_func=lambda index: f"Face {index + 1}",
-                key=f"hybrid_choice_{items[0].id}",
-                persist_state="session",
-            )
-        mirrored = items[0].origin == "camera" and inputs.mirrored()
-        views.marked(items[0], result, chosen, mirrored)
-        return result, chosen
+            return None
+        return result
 
 
-def voice_side() -> VoiceResult | None:
-    """The recording, its way in and its own answer."""
+def recording_way() -> VoiceResult | None:
+    """The way in for the recording, and what was heard in it."""
     st.subheader("Recording")
     with st.container(key="hybrid_voice"):
         inputs.recording(RECORDING, many=False)
@@ -73,8 +61,6 @@ def voice_side() -> VoiceResult | None:
         if isinstance(result, Trouble):
             engine.show_trouble(result, "hybrid_voice_trouble")
             return None
-        views.player(items[0], result, whole_only=True)
-        views.waveform(items[0], result)
         return result
 
 
@@ -87,22 +73,47 @@ def _borrow(source: str, shelf: str, label: str) -> None:
             label,
             icon=":material/content_copy:",
             key=f"{shelf}_borrow",
-            on_click=_take_over,
+            on_click=keep.take,
             args=(shelf, media),
+            kwargs={"single": True},
         )
 
 
-def _take_over(shelf: str, media: Media) -> None:
-    keep.put(shelf, media, single=True)
+def whose(picture: ImageResult) -> int:
+    """Which face the voice belongs to, the largest one at first."""
+    if len(picture.faces) == 1:
+        return 0
+    chosen: int = st.pills(
+        "Whose voice is it?",
+        range(len(picture.faces)),
+        default=0,
+        required=True,
+        format_func=lambda index: f"Face {index + 1}",
+        key=f"hybrid_choice_{keep.shelf(PICTURE)[0].id}",
+        persist_state="session",
+    )
+    return chosen or 0
 
 
-def simple(picture: ImageResult | None, chosen: int, recording: VoiceResult | None) -> None:
+def together(picture: ImageResult, recording: VoiceResult, chosen: int) -> HybridResult | None:
+    """The fused answer and the agreement."""
+    st.subheader("Hybrid: both together")
+    result = engine.together(picture, recording, chosen)
+    if isinstance(result, Trouble):
+        engine.show_trouble(result, "hybrid_trouble")
+        return None
+    cards.answer("Seems", result.fused, "hybrid_answer")
+    with st.container(key="hybrid_agreement"):
+        cards.statement(AGREEMENT_ICONS[result.agreement], result.sentence)
+    return result
+
+
+def simple(face: FaceResult | None, recording: VoiceResult | None) -> None:
     """Two separate answers."""
     st.subheader("Simple: each by itself")
     left, right = st.columns(2, gap="large")
     with left:
-        if picture:
-            face = picture.faces[chosen]
+        if face:
             cards.answer("Looks", face.emotion, "hybrid_face_answer", small=True)
             cards.notes(face.quality)
         else:
@@ -115,12 +126,8 @@ def simple(picture: ImageResult | None, chosen: int, recording: VoiceResult | No
             st.caption("The voice's answer appears here once there is a recording with speech.")
 
 
-def hybrid(result: HybridResult) -> None:
-    """Both together: the fused answer, the agreement, and how it came about."""
-    st.subheader("Hybrid: both together")
-    cards.answer("Seems", result.fused, "hybrid_answer")
-    with st.container(key="hybrid_agreement"):
-        cards.statement(AGREEMENT_ICONS[result.agreement], result.sentence)
+def how(result: HybridResult) -> None:
+    """How the fused answer came about."""
     left, right = st.columns([1.3, 1], gap="large")
     with left:
         cards.compare(result, "hybrid_compare")
@@ -129,41 +136,62 @@ def hybrid(result: HybridResult) -> None:
         st.caption(METHODS.get(result.method, f"Joined by the rule {result.method}."))
 
 
+def seen_and_heard(picture: ImageResult | None, chosen: int, voice: VoiceResult | None) -> None:
+    """The picture with its faces marked, the recording to play and as a waveform."""
+    left, right = st.columns(2, gap="large")
+    if picture:
+        media = keep.shelf(PICTURE)[0]
+        with left:
+            mirrored = media.origin == "camera" and inputs.mirrored()
+            views.marked(media, picture, chosen, mirrored)
+    if voice:
+        media = keep.shelf(RECORDING)[0]
+        with right:
+            views.player(media, voice, whole_only=True)
+            views.waveform(media, voice)
+
+
+def results(picture: ImageResult | None, recording: VoiceResult | None) -> None:
+    """Both answers together, each by itself, and how they came about."""
+    if any(item.origin == "sample" for item in keep.shelf(PICTURE) + keep.shelf(RECORDING)):
+        st.caption("Samples: drawn and synthesised by code, they belong to nobody.")
+    chosen = whose(picture) if picture else 0
+    result = together(picture, recording, chosen) if picture and recording else None
+    simple(picture.faces[chosen] if picture else None, recording)
+    if result:
+        how(result)
+    seen_and_heard(picture, chosen, recording)
+    if result:
+        cards.downloads(
+            exports.as_json([result]),
+            exports.hybrid_csv(result),
+            ("duet-hybrid.json", "duet-hybrid.csv"),
+            "hybrid",
+        )
+
+
 def page() -> None:
     """A picture and a recording in, both answers out."""
     st.title("Hybrid")
-    st.markdown("Give a picture and a recording of the same moment: first apart, then together.")
+    st.markdown("Give a picture and a recording of the same moment: first together, then apart.")
     left, right = st.columns(2, gap="large")
     with left:
-        picture, chosen = face_side()
+        picture = picture_way()
     with right:
-        recording = voice_side()
+        recording = recording_way()
     if not keep.shelf(PICTURE) and not keep.shelf(RECORDING):
         st.button(
             "Try a drawn face with a synthetic voice",
             icon=":material/group_work:",
             key="hybrid_sample",
-            on_click=inputs.sample_pair,
-            args=(PICTURE, RECORDING),
+            on_click=inputs.take_samples,
+            args=({PICTURE: drawn_face, RECORDING: synthetic_voice},),
+            kwargs={"single": True},
         )
         return
     with st.container(key="hybrid_result"):
         st.divider()
-        if any(item.origin == "sample" for item in keep.shelf(PICTURE) + keep.shelf(RECORDING)):
-            st.caption("Samples: drawn and synthesised by code, they belong to nobody.")
-        simple(picture, chosen, recording)
-        if picture and recording:
-            result = engine.together(picture, recording, chosen)
-            if isinstance(result, Trouble):
-                engine.show_trouble(result, "hybrid_trouble")
-            else:
-                hybrid(result)
-                cards.downloads(
-                    exports.as_json([result]),
-                    exports.hybrid_csv(result),
-                    ("duet-hybrid.json", "duet-hybrid.csv"),
-                    "hybrid",
-                )
+        results(picture, recording)
     inputs.forget(PICTURE, "picture")
     inputs.forget(RECORDING, "recording")
 

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from core.results import VoiceResult
-from core.ui import cards, engine, entry, exports, inputs, keep, views
+from core.ui import cards, ending, engine, entry, exports, inputs, keep, views
 from core.ui.engine import Trouble
 from core.ui.keep import Media
 
 SHELF = "voice"
-
-
-def overview(model: str | None) -> None:
-    """Every answer so far, where there are several files."""
-    rows = []
-    for media in keep.shelf(SHELF):
-        if keep.known(engine.voice_key(media, model)):
-            result = engine.voice(media, model)
-            emotions = [result.emotion] if isinstance(result, VoiceResult) else []
-            rows.append((keep.title(SHELF, media), emotions))
-    if len(rows) > 1:
-        cards.overview(rows, "voice_overview")
 
 
 def show(media: Media, result: VoiceResult) -> None:
@@ -52,8 +42,7 @@ def details(result: VoiceResult) -> None:
         f"Speech: {stretches}",
         f"Time: {cards.timings(result.milliseconds)}",
     ]
-    lines += [cards.model_line(i) for i in engine.offered("voice") if i.name == result.model]
-    lines.append(cards.CALIBRATED)
+    lines += cards.model_facts(engine.offered("voice"), result.model)
     st.markdown("\n".join(f"- {line}" for line in lines))
 
 
@@ -71,42 +60,30 @@ def page() -> None:
             "synthesised by code.",
             "voice_empty",
         )
-        inputs.sample(SHELF, "voice", single=False)
+        inputs.sample(SHELF, "voice")
         return
-    inputs.analyse_all(
-        SHELF,
-        lambda item: engine.voice_key(item, model),
-        lambda item: engine.voice(item, model),
-    )
+    key_of = partial(engine.voice_key, model=model)
+    analyse = partial(engine.voice, model=model)
+    inputs.analyse_all(SHELF, key_of, analyse)
     with st.container(key="voice_result"):
         st.divider()
         media = inputs.pick(SHELF)
         with st.spinner("Listening", show_time=False):
-            result = engine.voice(media, model)
+            result = analyse(media)
         if isinstance(result, Trouble):
             engine.show_trouble(result, "voice_trouble")
         else:
             if media.origin == "sample":
                 st.caption("A sample: this voice was synthesised by code and belongs to nobody.")
             show(media, result)
-    overview(model)
-    keep_or_go(model)
-
-
-def keep_or_go(model: str | None) -> None:
-    """Downloads of everything, and forgetting."""
-    items = keep.shelf(SHELF)
-    done = [engine.voice(i, model) for i in items if keep.known(engine.voice_key(i, model))]
-    results = [result for result in done if isinstance(result, VoiceResult)]
-    if results:
-        source = results[0].source if len(results) == 1 else "voices"
-        cards.downloads(
-            exports.as_json(results),
-            exports.voices_csv(results),
-            (exports.file_name(source, "json"), exports.file_name(source, "csv")),
-            "voice",
-        )
-    inputs.forget(SHELF, "recording")
+    answers = [(item, analyse(item)) for item in keep.shelf(SHELF) if keep.known(key_of(item))]
+    ending.show(
+        SHELF,
+        "recording",
+        answers,
+        lambda result: [result.emotion],
+        exports.voices_csv,
+    )
 
 
 entry.through_home()

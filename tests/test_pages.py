@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import streamlit as st
 from PIL import Image
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
 import core
@@ -34,7 +36,7 @@ from core.results import (
     TimelinePoint,
     VoiceResult,
 )
-from core.ui import cards, charts, exports, keep, looks, pictures, samples
+from core.ui import cards, charts, exports, keep, looks, pictures, samples, views
 from core.ui.keep import Media
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -261,6 +263,7 @@ def test_the_answer_comes_with_certainty_reason_and_downloads(analysis: FakeAnal
     assert "Next most likely" in text
     assert "The face is blurred" in text
     assert "What speaks most for happy lies around the mouth" in text
+    assert "calibrated" not in text  # nobody has measured the stand-in
     assert [button.label for button in app.download_button] == [
         "Download JSON",
         "Download CSV",
@@ -273,6 +276,21 @@ def test_a_voice_gets_its_moments_and_charts(analysis: FakeAnalysis) -> None:
     assert "Sounds sad · 70% sure" in text
     assert "50% of the attention fell on 1.0 to 1.6 s" in text
     assert len(app.get("plotly_chart")) == 5  # waveform, timeline, attention, mel, MFCC
+
+
+def test_a_moment_is_played_as_long_as_it_is(
+    analysis: FakeAnalysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[bytes] = []
+    monkeypatch.setattr(st, "audio", lambda data, **_: played.append(data))
+    app = upload(start("voice"), "voice", VOICE)
+    (choice,) = [g for g in app.button_group if (g.key or "").startswith("play_")]
+    choice.set_value(1).run()
+    calm(app)
+    whole, moment = (decode_audio(data, "played").samples for data in (played[0], played[-1]))
+    assert len(whole) == len(decode_audio(VOICE[1], "voice").samples)
+    assert len(moment) == round(0.6 * 16_000)
+    np.testing.assert_allclose(moment, whole[16_000 : 16_000 + len(moment)], atol=1e-4)
 
 
 def test_one_rotten_file_does_not_hide_the_others(analysis: FakeAnalysis) -> None:
@@ -319,7 +337,7 @@ def test_several_faces_are_chosen_by_number(analysis: FakeAnalysis) -> None:
 
 
 def keep_of(app: AppTest, shelf: str) -> list[Media]:
-    items: list[Media] = app.session_state[f"duet.shelf.{shelf}"]
+    items: list[Media] = app.session_state["duet.shelves"].get(shelf, [])
     return items
 
 
@@ -340,10 +358,10 @@ def test_another_model_reads_the_kept_picture_again(analysis: FakeAnalysis) -> N
     calm(app)
     assert analysis.calls == [("face.jpg", "fake-face"), ("face.jpg", "other-face")]
     assert "Looks happy" in words(app)
+    go(go(app, "home"), "face")
+    assert app.selectbox(key="face_model").value == "other-face"
     app.selectbox(key="face_model").set_value("fake-face").run()
     assert len(analysis.calls) == 2  # the first answer was kept
-    go(go(app, "home"), "face")
-    assert app.selectbox(key="face_model").value == "fake-face"
 
 
 def test_changing_the_way_in_keeps_the_result(analysis: FakeAnalysis) -> None:
@@ -354,6 +372,31 @@ def test_changing_the_way_in_keeps_the_result(analysis: FakeAnalysis) -> None:
     assert not app.camera_input  # off until asked for
     app.button(key="face_again").click().run()
     assert len(app.camera_input) == 1
+    app.button(key="face_close").click().run()
+    assert not app.camera_input
+
+
+def test_an_open_camera_does_not_open_again_by_itself(analysis: FakeAnalysis) -> None:
+    app = upload(start("face"), "face", FACE)
+    for leave in ("page", "way"):
+        app.button_group(key="face_way").set_value("Camera").run()
+        app.button(key="face_again").click().run()
+        assert app.camera_input
+        if leave == "page":
+            go(go(app, "home"), "face")
+        else:
+            app.button_group(key="face_way").set_value("Upload").run()
+            app.button_group(key="face_way").set_value("Camera").run()
+        assert not app.camera_input
+
+
+def test_the_first_camera_can_be_closed_and_opened(no_models: Path) -> None:
+    app = start("face")
+    assert app.camera_input
+    app.button(key="face_close").click().run()
+    assert not app.camera_input
+    app.button(key="face_open").click().run()
+    assert app.camera_input
 
 
 def test_a_camera_picture_is_taken_over_and_the_camera_goes_off(analysis: FakeAnalysis) -> None:
@@ -388,9 +431,73 @@ def test_the_shelf_refuses_more_than_it_holds(
     analysis: FakeAnalysis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keep, "MAX_KEPT_ITEMS", 1)
-    app = upload(start("face"), "face", FACE, ("second.jpg", FACE[1]))
+    more = [(f"{number}.jpg", FACE[1]) for number in range(3)]
+    app = upload(start("face"), "face", *more)
     assert len(keep_of(app, "face")) == 1
-    assert "was not taken" in words(app)
+    assert "2 files were not taken: 1.jpg, 2.jpg" in words(app).replace("\\", "")
+    app.button(key="face_remove").click().run()
+    assert "not taken" not in words(app)
+
+
+def test_uploads_are_not_kept_twice(
+    analysis: FakeAnalysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streamlit would hold every uploaded file until the session ends."""
+    gone: list[str] = []
+    monkeypatch.setattr(
+        MemoryUploadedFileManager,
+        "remove_file",
+        lambda self, session_id, file_id: gone.append(file_id),
+    )
+    app = upload(start("face"), "face", FACE, ("grey.png", flat_picture()))
+    assert len(set(gone)) == 2
+    app.button_group(key="face_way").set_value("Camera").run()
+    app.button(key="face_again").click().run()
+    app.camera_input(key="face_camera").set_value(("shot.jpg", FACE[1], "image/jpeg")).run()
+    calm(app)
+    assert len(set(gone)) == 3
+    assert len(keep_of(app, "face")) == 3
+
+
+def test_what_another_page_still_shows_is_not_forgotten(analysis: FakeAnalysis) -> None:
+    app = go(upload(start("face"), "face", FACE), "hybrid")
+    app.button(key="hybrid_picture_borrow").click().run()
+    calls = list(analysis.calls)
+    app.button(key="hybrid_picture_remove").click().run()
+    calm(app)
+    assert "Looks happy" in words(go(app, "face"))
+    assert analysis.calls == calls
+
+
+def test_a_replaced_picture_is_forgotten(analysis: FakeAnalysis) -> None:
+    app = upload(start("hybrid"), "hybrid_picture", FACE)
+    (first,) = keep_of(app, "hybrid_picture")
+    upload(app, "hybrid_picture", ("other.jpg", FACE[1]))
+    (second,) = keep_of(app, "hybrid_picture")
+    assert {key[1] for key in app.session_state["duet.memory"]} == {second.id} != {first.id}
+
+
+def test_what_is_left_after_a_stop_can_be_analysed(analysis: FakeAnalysis) -> None:
+    app = upload(start("face"), "face", FACE, ("second.jpg", FACE[1]))
+    app.session_state["duet.stopped.face"] = True
+    app.session_state["duet.memory"].clear()
+    app.run()
+    assert len(analysis.calls) == 3  # only the picture that is shown
+    app.run()
+    (resume,) = [b for b in app.button if b.label == "Analyse the remaining 1"]
+    resume.click().run()
+    assert len(analysis.calls) == 4
+    assert not [b for b in app.button if b.key in ("face_resume", "face_stop")]
+
+
+def test_few_views_are_kept(analysis: FakeAnalysis) -> None:
+    app = upload(start("face"), "face", *[(f"{n}.jpg", FACE[1]) for n in range(5)])
+    for item in keep_of(app, "face"):
+        app.selectbox(key="face_pick").set_value(item.id).run()
+        calm(app)
+    kinds = [key[0] for key in app.session_state["duet.memory"]]
+    assert kinds.count("view") == views.MAX_VIEWS
+    assert kinds.count("face") == 5
 
 
 def test_two_sessions_share_nothing(analysis: FakeAnalysis) -> None:
@@ -484,7 +591,48 @@ def test_every_emotion_has_its_own_readable_colour() -> None:
 def test_uncertain_answers_are_called_uncertain() -> None:
     assert cards.heading("Looks", prediction("sad", 0.9)) == "Looks sad · 90% sure"
     assert cards.heading("Looks", prediction("sad", 0.4)) == "Unsure: perhaps sad · 40%"
+    assert cards.heading("Looks", prediction("sad", 0.497)) == "Unsure: perhaps sad · 49%"
+    assert cards.heading("Looks", prediction("sad", 0.5)) == "Looks sad · 50% sure"
+    assert cards.heading("Looks", prediction("sad", 0.997)) == "Looks sad · over 99% sure"
     assert "could also be" in cards.alternatives(prediction("sad", 0.4))
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "words_"),
+    [
+        ([], "Not evaluated yet"),
+        ({"splits": None}, "Not evaluated yet"),
+        ({"splits": {"test": {"accuracy": 0.7}}}, "Not evaluated yet"),
+        (
+            {"splits": {"test": {"n": 1200, "accuracy": 0.7, "unweighted_average_recall": 0.6}}},
+            "On 1,200 held-out test items: 70.0% accuracy, 60.0% unweighted average recall",
+        ),
+        (
+            {
+                "splits": {
+                    "test": {"n": 9, "accuracy": 0.7, "unweighted_average_recall": 0.6},
+                    "test/ravdess": {"unweighted_average_recall": 0.712},
+                    "test/crema_d": {"unweighted_average_recall": 0.6},
+                }
+            },
+            "Unweighted average recall on held-out speakers: RAVDESS 71.2%, CREMA-D 60.0%",
+        ),
+    ],
+)
+def test_measured_quality_is_told_as_far_as_it_is_known(
+    evaluation: Any, words_: str, tmp_path: Path
+) -> None:
+    (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
+    assert cards.headline(replace(info("any", "voice"), folder=tmp_path)) == words_
+
+
+def test_calibration_is_claimed_where_it_was_measured(tmp_path: Path) -> None:
+    known = replace(info("any", "face"), folder=tmp_path)
+    assert len(cards.model_facts([known], "any")) == 1
+    measured = {"splits": {"test": {"expected_calibration_error": 0.0187}}}
+    (tmp_path / "evaluation.json").write_text(json.dumps(measured))
+    known = replace(known)  # reads the file anew
+    assert "expected calibration error 0.019" in cards.model_facts([known], "any")[1]
 
 
 def test_the_upload_limit_is_the_librarys() -> None:
@@ -542,6 +690,10 @@ def test_timeline_leaves_gaps_where_nobody_speaks() -> None:
         (x, x + width) for x, width in zip(figure.data[0].x, figure.data[0].width, strict=True)
     ]
     assert edges == [(0, 1.75), (2.25, 4)]
+    assert [(note.text, note.x) for note in figure.layout.annotations] == [
+        ("sad", 0.875),
+        ("happy", 3.125),
+    ]
     assert "changes once" in figure.layout.title.text
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -16,6 +16,7 @@ from core.labels import EMOTIONS
 from core.models import ModelInfo
 from core.results import HybridResult, Prediction, QualityNote
 from core.ui.looks import FACE_COLOUR, LOOKS, VOICE_COLOUR, ink_on
+from core.words import percent
 
 Verb = Literal["Looks", "Sounds", "Seems"]
 
@@ -29,8 +30,13 @@ def heading(verb: str, emotion: Prediction) -> str:
     """The answer in words: "Looks happy · 83% sure"; never more certain than it is."""
     word = LOOKS[emotion.label].adjective
     if emotion.unsure:
-        return f"Unsure: perhaps {word} · {emotion.confidence:.0%}"
-    return f"{verb} {word} · {emotion.confidence:.0%} sure"
+        return f"Unsure: perhaps {word} · {percent(emotion.confidence)}"
+    return f"{verb} {word} · {percent(emotion.confidence)} sure"
+
+
+def _short(p: float) -> str:
+    """As `percent`, where there is little room."""
+    return percent(p).replace("over ", "&gt;")
 
 
 def alternatives(emotion: Prediction) -> str:
@@ -38,12 +44,12 @@ def alternatives(emotion: Prediction) -> str:
     second, third = emotion.ranked[1], emotion.ranked[2]
     if emotion.unsure:
         return (
-            f"No emotion reaches 50%. It could also be {second[0]} ({second[1]:.0%}) "
-            f"or {third[0]} ({third[1]:.0%})."
+            f"No emotion reaches 50%. It could also be {second[0]} ({percent(second[1])}) "
+            f"or {third[0]} ({percent(third[1])})."
         )
     if second[1] < 0.02:
         return "No other emotion reaches 2%."
-    return f"Next most likely: {second[0]}, {second[1]:.0%}."
+    return f"Next most likely: {second[0]}, {percent(second[1])}."
 
 
 def answer(verb: Verb, emotion: Prediction, key: str, *, small: bool = False) -> None:
@@ -78,7 +84,7 @@ def bars(emotion: Prediction, key: str) -> None:
         rows.append(
             f'<div class="name{first}" {style}>{symbol(look.icon)}{name}</div>'
             f'<div class="duet-track" {style}><i style="width:{100 * p:.1f}%"></i></div>'
-            f'<div class="value{first}">{p:.0%}</div>'
+            f'<div class="value{first}">{_short(p)}</div>'
         )
     with st.container(key=key):
         st.html(
@@ -99,7 +105,7 @@ def compare(result: HybridResult, key: str) -> None:
             p = emotion.probabilities[index]
             first = ' class="first"' if emotion.label == name else ""
             cells += (
-                f'<td{first}>{p:.0%}<div class="duet-track"><i style="width:{100 * p:.1f}%">'
+                f'<td{first}>{_short(p)}<div class="duet-track"><i style="width:{100 * p:.1f}%">'
                 "</i></div></td>"
             )
         rows.append(
@@ -171,9 +177,20 @@ def model_line(info: ModelInfo) -> str:
     return f"**{info.title}** (`{info.name}`): {info.architecture}; {size}"
 
 
+CORPORA = {"ravdess": "RAVDESS", "crema_d": "CREMA-D", "savee": "SAVEE", "tess": "TESS"}
+"""Names of the voice test sets; each is told apart, for they differ too much to be pooled."""
+
+
 def headline(info: ModelInfo) -> str:
     """The model's measured quality in a few words, from its `evaluation.json`."""
-    test = info.evaluation.get("splits", {}).get("test", {})
+    recalls = {
+        name: _measures(info, f"test/{corpus}").get("unweighted_average_recall")
+        for corpus, name in CORPORA.items()
+    }
+    known = [f"{name} {p:.1%}" for name, p in recalls.items() if isinstance(p, float)]
+    if known:
+        return f"Unweighted average recall on held-out speakers: {', '.join(known)}"
+    test = _measures(info, "test")
     try:
         return (
             f"On {test['n']:,} held-out test items: {test['accuracy']:.1%} accuracy, "
@@ -181,6 +198,29 @@ def headline(info: ModelInfo) -> str:
         )
     except (KeyError, TypeError, ValueError):
         return "Not evaluated yet"
+
+
+def _measures(info: ModelInfo, split: str) -> dict[str, Any]:
+    """What `evaluation.json` says of one split; nothing where it is missing or damaged."""
+    found: Any = info.evaluation
+    for key in ("splits", split):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def model_facts(infos: Sequence[ModelInfo], name: str) -> list[str]:
+    """The model called `name` in lines of Markdown: what it is, and how well it is calibrated."""
+    lines = []
+    for info in infos:
+        if info.name == name:
+            lines.append(model_line(info))
+            error = _measures(info, "test").get("expected_calibration_error")
+            if isinstance(error, float):
+                lines.append(
+                    "The probabilities are calibrated: expected calibration error "
+                    f"{error:.3f} on held-out data"
+                )
+    return lines
 
 
 def chips() -> None:
@@ -198,7 +238,7 @@ def overview(rows: Sequence[tuple[str, Sequence[Prediction]]], key: str) -> None
     for title, emotions in rows:
         found = ", ".join(
             f'<span style="--c:{LOOKS[e.label].colour};white-space:nowrap">'
-            f"{symbol(LOOKS[e.label].icon)}{e.label} {e.confidence:.0%}</span>"
+            f"{symbol(LOOKS[e.label].icon)}{e.label} {_short(e.confidence)}</span>"
             for e in emotions
         )
         lines.append(f"<tr><td>{html.escape(title)}</td><td>{found or 'no answer'}</td></tr>")
@@ -215,11 +255,6 @@ def statement(icon_name: str, text: str) -> None:
         f'<div class="duet-note strong">{symbol(icon_name)}<div>{html.escape(text)}</div></div>'
     )
 
-
-CALIBRATED = (
-    "The probabilities are calibrated on held-out data: of answers given as 80% sure, about "
-    "80% are right"
-)
 
 HONESTY = (
     "Duet reads expressions, not inner feelings: a smile can be polite and a flat voice content. "

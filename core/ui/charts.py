@@ -7,7 +7,7 @@ here is either one of the emotions' colours or a grey that shows on both.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -235,8 +235,41 @@ def timeline(points: Sequence[TimelinePoint], duration: float) -> go.Figure:
         legend={"orientation": "h", "y": -0.3, "x": 0, "traceorder": "normal"},
     )
     figure.update_xaxes(range=[0, duration])
-    figure.update_yaxes(range=[0, 1], tickformat=".0%")
+    top = _name_runs(figure, heard, lefts, rights, duration)
+    figure.update_yaxes(range=[0, top], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%")
     return figure
+
+
+def _name_runs(
+    figure: go.Figure,
+    heard: Sequence[TimelinePoint],
+    lefts: Sequence[float],
+    rights: Sequence[float],
+    duration: float,
+) -> float:
+    """Write the leading emotion over each run of columns, upright where the run is narrow.
+
+    So nobody has to tell the emotions apart by colour. The narrowest runs stay without a name:
+    names would cover each other.
+
+    Returns
+    -------
+    The upper end that the y axis needs.
+    """
+    top = 1.1
+    labels = [point.emotion.label for point in heard if point.emotion]
+    for label, members in groupby(range(len(labels)), key=labels.__getitem__):
+        run = list(members)
+        share = (rights[run[-1]] - lefts[run[0]]) / duration
+        if share < 0.05:
+            continue
+        upright = share < 0.2
+        top = 1.35 if upright else top
+        figure.add_annotation(
+            x=(lefts[run[0]] + rights[run[-1]]) / 2, y=1, yanchor="bottom", text=label,
+            textangle=-90 if upright else 0, showarrow=False, font={"size": 12},
+        )  # fmt: skip
+    return top
 
 
 def attention(result: VoiceResult) -> go.Figure:

@@ -36,14 +36,17 @@ class Trouble:
     code: str
     message: str
 
-    def to_dict(self) -> dict[str, str]:
-        return {"code": self.code, "message": self.message}
+
+_at_once = threading.BoundedSemaphore(2)
+"""Analyses that run at the same time on the whole server; the others wait their turn. Decoded
+media are large: ten minutes of sound take up to hundreds of megabytes while they are read."""
 
 
 def attempt(job: Callable[[], T]) -> T | Trouble:
     """The value of `job`, or what went wrong; anything unexpected is logged in full."""
     try:
-        return job()
+        with _at_once:
+            return job()
     except DuetError as error:
         return Trouble(error.code, error.message)
     except Exception:
@@ -75,7 +78,7 @@ def broken() -> list[BrokenModel]:
 
 @st.cache_resource(show_spinner=False)
 def _loaded(task: Task, name: str, sha256: str) -> models.Model:
-    """One interpreter per model file and server; calls to it take turns."""
+    """The one place where pages load a model: once per model file and server."""
     return models.load(models.find(task, name))
 
 
@@ -112,7 +115,7 @@ def warm() -> Future[str]:
         future.set_result(status.message if isinstance(status, Trouble) else status[1])
         for task in get_args(Task):
             if info := next(iter(offered(task)), None):
-                attempt(partial(models.load, info))
+                attempt(partial(_loaded, task, info.name, info.sha256))
 
     threading.Thread(target=work, name="duet-warm", daemon=True).start()
     return future
@@ -186,12 +189,12 @@ def show_trouble(trouble: Trouble, key: str) -> None:
     """One calm box: the sentence, and the code in small print."""
     with st.container(key=key):
         message = trouble.message.replace(f"{models.MODELS_FOLDER.parent}{os.sep}", "")
-        st.warning(_plain(message), icon=":material/info:")
+        st.warning(plain(message), icon=":material/info:")
         st.html(
             f'<div class="duet-error"><small>error code: {html.escape(trouble.code)}</small></div>'
         )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """`text` with Markdown's signs made harmless, so that file names show as they are."""
     return "".join("\\" + sign if sign in r"\`*_{}[]()#+!|<>$~:" else sign for sign in text)

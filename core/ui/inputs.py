@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core.ui import engine, keep
 from core.ui.keep import Media
@@ -46,19 +49,23 @@ def _take(shelf: str, key: str, origin: keep.Origin, name: str, single: bool) ->
     value: Any = st.session_state.get(key)
     if value is None:  # cleared: the result stays
         return
-    st.session_state.pop(f"duet.stopped.{shelf}", None)
-    if isinstance(value, list):
-        files = [Media(file.name, file.getvalue(), origin) for file in value]
-        taken = [media for media in files if keep.put(shelf, media, single=single)]
-        if taken:
-            st.session_state[keep.pick_key(shelf)] = taken[0].id
-    elif origin == "upload":
-        keep.put(shelf, Media(value.name, value.getvalue(), origin), single=single)
-    else:
-        numbered = f"{name} {keep.count(shelf)}"
-        keep.put(shelf, Media(numbered, value.getvalue(), origin), single=single)
+    files: list[UploadedFile] = value if isinstance(value, list) else [value]
+    came = []
+    for file in files:
+        called = f"{name} {keep.count(shelf)}" if name else file.name
+        came.append(Media(called, file.getvalue(), origin))
+        if origin != "microphone":  # the recorder stays and goes on showing its recording
+            _discard(file)
+    keep.take(shelf, *came, single=single)
     if origin == "upload":
-        keep.count(f"{key.rsplit('_', 1)[0]}")  # a fresh uploader, ready for the next files
+        keep.count(key.rsplit("_", 1)[0])  # a fresh uploader, ready for the next files
+
+
+def _discard(file: UploadedFile) -> None:
+    """Let Streamlit forget a file whose widget disappears; it would keep it for the session."""
+    context = get_script_run_ctx()
+    if context and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
 
 
 def _uploader(shelf: str, label: str, types: list[str], many: bool) -> None:
@@ -78,18 +85,14 @@ def picture(shelf: str, *, many: bool) -> None:
     """Camera or upload."""
     way = _way(shelf, [CAMERA, UPLOAD])
     if way == UPLOAD:
+        keep.set_camera(shelf, None)
         label = "Pictures with faces" if many else "A picture with a face"
         _uploader(shelf, label, PICTURE_TYPES, many)
-    elif not keep.shelf(shelf) or st.session_state.get(_open_key(shelf)):
+    elif keep.camera_open(shelf):
         _camera(shelf, many)
     with st.container(horizontal=True, vertical_alignment="center", key=f"{shelf}_view"):
-        if way == CAMERA and keep.shelf(shelf) and not st.session_state.get(_open_key(shelf)):
-            st.button(
-                "Take another picture",
-                icon=":material/photo_camera:",
-                key=f"{shelf}_again",
-                on_click=lambda: st.session_state.update({_open_key(shelf): True}),
-            )
+        if way == CAMERA:
+            _camera_switch(shelf)
         if way == CAMERA or any(item.origin == "camera" for item in keep.shelf(shelf)):
             st.toggle(
                 "Show me as in a mirror",
@@ -100,8 +103,21 @@ def picture(shelf: str, *, many: bool) -> None:
             )
 
 
-def _open_key(shelf: str) -> str:
-    return f"duet.camera.{shelf}"
+def _camera_switch(shelf: str) -> None:
+    """A button that closes the camera, or opens it."""
+    if keep.camera_open(shelf):
+        label, icon, key = "Close the camera", "videocam_off", f"{shelf}_close"
+    elif keep.shelf(shelf):
+        label, icon, key = "Take another picture", "photo_camera", f"{shelf}_again"
+    else:
+        label, icon, key = "Open the camera", "photo_camera", f"{shelf}_open"
+    st.button(
+        label,
+        icon=f":material/{icon}:",
+        key=key,
+        on_click=keep.set_camera,
+        args=(shelf, not keep.camera_open(shelf)),
+    )
 
 
 def _camera(shelf: str, many: bool) -> None:
@@ -109,7 +125,7 @@ def _camera(shelf: str, many: bool) -> None:
     key = f"{shelf}_camera"
 
     def taken() -> None:
-        st.session_state.pop(_open_key(shelf), None)
+        keep.set_camera(shelf, None)
         _take(shelf, key, "camera", "Camera picture", not many)
 
     with st.container(key=f"{shelf}_mirror_camera" if mirrored() else f"{shelf}_plain_camera"):
@@ -173,14 +189,16 @@ def _hands_free(shelf: str, many: bool) -> None:
     if st.session_state.get(last) != mark:
         st.session_state[last] = mark
         name = f"Recording {keep.count(shelf)}"
-        keep.put(shelf, Media(name, data, "microphone"), single=not many)
+        keep.take(shelf, Media(name, data, "microphone"), single=not many)
 
 
-def _take_sample(shelf: str, make: Callable[[], Media], single: bool) -> None:
-    keep.put(shelf, make(), single=single)
+def take_samples(makers: dict[str, Callable[[], Media]], single: bool = False) -> None:
+    """Callback: make a sample for each shelf and put it there."""
+    for shelf, make in makers.items():
+        keep.take(shelf, make(), single=single)
 
 
-def sample(shelf: str, task: str, *, single: bool) -> None:
+def sample(shelf: str, task: str) -> None:
     """A button that puts the sample on the shelf."""
     label, media, icon = (
         ("Try a drawn face", drawn_face, ":material/draw:")
@@ -191,15 +209,9 @@ def sample(shelf: str, task: str, *, single: bool) -> None:
         label,
         key=f"{shelf}_sample",
         icon=icon,
-        on_click=_take_sample,
-        args=(shelf, media, single),
+        on_click=take_samples,
+        args=({shelf: media},),
     )
-
-
-def sample_pair(picture_shelf: str, recording_shelf: str) -> None:
-    """Put both samples where the hybrid page looks for them."""
-    keep.put(picture_shelf, drawn_face(), single=True)
-    keep.put(recording_shelf, synthetic_voice(), single=True)
 
 
 def forget(shelf: str, what: str) -> None:
@@ -251,16 +263,16 @@ def model(task: str) -> str | None:
 
 
 def full_notice(shelf: str) -> None:
-    """Say that the shelf is full, where it is."""
-    if name := keep.refused(shelf):
+    """Name the files that did not fit on the shelf, where there are some."""
+    if names := keep.refused(shelf):
+        count = "1 file was" if len(names) == 1 else f"{len(names)} files were"
         limit = keep.MAX_KEPT_BYTES // 2**20
-        engine.show_trouble(
-            engine.Trouble(
-                "too_many",
-                f"{name} was not taken: this page keeps at most {keep.MAX_KEPT_ITEMS} files "
-                f"and {limit} MB; remove some first.",
+        st.warning(
+            engine.plain(
+                f"{count} not taken: {', '.join(names)}. This page keeps at most "
+                f"{keep.MAX_KEPT_ITEMS} files and {limit} MB; remove some first."
             ),
-            f"{shelf}_full",
+            icon=":material/info:",
         )
 
 
@@ -285,12 +297,19 @@ def pick(shelf: str) -> Media:
     return by_id[st.session_state[key]]
 
 
-def analyse_all(shelf: str, key_of: Any, analyse: Any) -> None:
-    """Analyse what is not analysed yet, with progress and a way to stop."""
+def analyse_all(
+    shelf: str,
+    key_of: Callable[[Media], tuple[Any, ...]],
+    analyse: Callable[[Media], Any],
+) -> None:
+    """Analyse what is not analysed yet, with progress and a way to stop.
+
+    Where only the item that is shown waits, the page analyses it by itself.
+    """
     waiting = [item for item in keep.shelf(shelf) if not keep.known(key_of(item))]
-    if len(waiting) < 2:
+    if [item.id for item in waiting] in ([], [st.session_state.get(keep.pick_key(shelf))]):
         return
-    stopped = f"duet.stopped.{shelf}"
+    stopped = keep.stopped_key(shelf)
     if st.session_state.get(stopped):
         st.button(
             f"Analyse the remaining {len(waiting)}",

@@ -43,29 +43,45 @@ def _state(name: str, empty: Callable[[], T]) -> T:
 
 def shelf(name: str) -> list[Media]:
     """What lies on a page's shelf, in the order in which it came."""
-    items: list[Media] = _state(f"shelf.{name}", list)
-    return items
+    shelves: dict[str, list[Media]] = _state("shelves", dict)
+    return shelves.setdefault(name, [])
 
 
-def put(name: str, media: Media, *, single: bool = False) -> bool:
-    """Put `media` on the shelf and pick it; False when the shelf is full.
+def take(name: str, *came: Media, single: bool = False) -> None:
+    """Put what just came in on the shelf and pick the first of it.
 
-    With `single` it takes the place of what was there.
+    What does not fit is left out and told by `refused`. With `single` it takes the place of what
+    was there. An earlier wish to stop analysing does not hold for new files.
     """
+    st.session_state.pop(_refused_key(name), None)
+    st.session_state.pop(stopped_key(name), None)
+    taken = [media for media in came if _put(name, media, single)]
+    if taken:
+        st.session_state[pick_key(name)] = taken[0].id
+    _tidy()
+
+
+def _put(name: str, media: Media, single: bool) -> bool:
+    """Put `media` on the shelf; False when the shelf is full."""
     items = shelf(name)
-    if single:
-        items.clear()
-    others = [item for item in items if item.id != media.id]
+    others = [item for item in items if item.id != media.id and not single]
     size = len(media.data) + sum(len(item.data) for item in others)
     if len(others) + 1 > MAX_KEPT_ITEMS or (others and size > MAX_KEPT_BYTES):
-        st.session_state[f"duet.full.{name}"] = media.name
+        st.session_state.setdefault(_refused_key(name), []).append(media.name)
         return False
     items[:] = [*others, media]
     numbers = _numbers(name)
     numbers.setdefault(media.id, len(numbers) + 1)
-    st.session_state.pop(f"duet.full.{name}", None)
-    st.session_state[pick_key(name)] = media.id
     return True
+
+
+def _tidy() -> None:
+    """Drop what is remembered about media that lie on no shelf any more."""
+    shelves: dict[str, list[Media]] = _state("shelves", dict)
+    lying = {item.id for items in shelves.values() for item in items}
+    memory: dict[tuple[Any, ...], Any] = _state("memory", dict)
+    for key in [key for key in memory if key[1] not in lying]:
+        del memory[key]
 
 
 def _numbers(name: str) -> dict[str, int]:
@@ -79,9 +95,19 @@ def title(name: str, media: Media) -> str:
     return f"{_numbers(name)[media.id]} · {media.name}"
 
 
-def refused(name: str) -> str | None:
-    """Name of the last file that did not fit on the shelf."""
-    return st.session_state.get(f"duet.full.{name}")
+def refused(name: str) -> list[str]:
+    """Names of the files that last came in but did not fit on the shelf."""
+    names: list[str] = st.session_state.get(_refused_key(name), [])
+    return names
+
+
+def _refused_key(name: str) -> str:
+    return f"duet.refused.{name}"
+
+
+def stopped_key(name: str) -> str:
+    """Where in the session it says that analysing the shelf was stopped."""
+    return f"duet.stopped.{name}"
 
 
 def pick_key(name: str) -> str:
@@ -92,28 +118,52 @@ def pick_key(name: str) -> str:
 def remove(name: str, media_id: str | None = None) -> None:
     """Forget one item of the shelf, or all of them, and what was remembered about them."""
     items = shelf(name)
-    gone = {item.id for item in items if media_id in (None, item.id)}
-    items[:] = [item for item in items if item.id not in gone]
-    memory: dict[tuple[Any, ...], Any] = _state("memory", dict)
-    for key in [key for key in memory if key[1] in gone]:
-        del memory[key]
-    st.session_state.pop(f"duet.full.{name}", None)
+    items[:] = [item for item in items if media_id not in (None, item.id)]
+    st.session_state.pop(_refused_key(name), None)
+    _tidy()
 
 
-def remembered(key: tuple[Any, ...], make: Callable[[], T], keep: Callable[[T], bool]) -> T:
-    """The value under `key` (kind, media id, ...); made at the first call, kept if worth it."""
+def remembered(
+    key: tuple[Any, ...],
+    make: Callable[[], T],
+    keep: Callable[[T], bool],
+    most: int | None = None,
+) -> T:
+    """The value under `key` (kind, media id, ...); made at the first call, kept if worth it.
+
+    With `most`, only the values of this kind that were used last are kept, that many.
+    """
     memory: dict[tuple[Any, ...], Any] = _state("memory", dict)
-    if key not in memory:
-        value = make()
-        if not keep(value):
-            return value
-        memory[key] = value
-    return memory[key]
+    value: T = memory.pop(key) if key in memory else make()
+    if keep(value):
+        memory[key] = value  # now the last one
+    if most is not None:
+        for old in [other for other in memory if other[0] == key[0]][:-most]:
+            del memory[old]
+    return value
 
 
 def known(key: tuple[Any, ...]) -> bool:
     """Whether a value is remembered under `key`."""
     return key in _state("memory", dict)
+
+
+def turned_to(page: str) -> None:
+    """Note which page is shown; a camera opened on another one does not stay open."""
+    if st.session_state.get("duet.page") != page:
+        st.session_state["duet.page"] = page
+        st.session_state.pop("duet.camera", None)
+
+
+def camera_open(name: str) -> bool:
+    """Whether the shelf's camera is on: at first where the shelf is empty, else when asked for."""
+    chosen: dict[str, bool] = st.session_state.get("duet.camera", {})
+    return chosen.get(name, not shelf(name))
+
+
+def set_camera(name: str, on: bool | None) -> None:
+    """Open or close the shelf's camera until the page is left; None forgets the choice."""
+    st.session_state["duet.camera"] = {} if on is None else {name: on}
 
 
 def count(name: str) -> int:

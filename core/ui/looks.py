@@ -61,11 +61,6 @@ def ink_on(colour: str) -> str:
     return "#ffffff" if luminance(colour) < 0.179 else "#000000"
 
 
-def icon(emotion: str) -> str:
-    """The emotion's icon as Streamlit's Markdown wants it."""
-    return f":material/{LOOKS[emotion].icon}:"
-
-
 assert tuple(LOOKS) == EMOTIONS
 
 LOGO = (

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from core.media import Picture
 from core.results import Box, FaceResult
 from core.ui.looks import LOOKS, ink_on, rgb
+from core.words import percent
 
 SHOWN_SIDE = 1280
 """Pixels; the longer side of a picture as the pages show it."""
@@ -79,7 +80,7 @@ def _shown(box: Box, scale: float, width: int, mirrored: bool) -> tuple[float, f
 def _name(face: FaceResult, index: int, count: int) -> str:
     number = f"{index + 1}  " if count > 1 else ""
     doubt = "?" if face.emotion.unsure else ""
-    return f"{number}{face.emotion.label}{doubt}  {face.emotion.confidence:.0%}"
+    return f"{number}{face.emotion.label}{doubt}  {percent(face.emotion.confidence)}"
 
 
 def _label(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import wave
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import streamlit as st
@@ -13,6 +17,12 @@ from core.ui import charts, engine, keep, pictures
 from core.ui.engine import Trouble
 from core.ui.keep import Media
 from core.ui.looks import LOOKS
+from core.words import percent
+
+T = TypeVar("T")
+
+MAX_VIEWS = 3
+"""Views a session keeps, those shown last: ten minutes of sound take 19 MB each."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ def _picture(media: Media) -> PictureView | Trouble:
         image, scale = pictures.reduced(decode_image(media.data, media.name))
         return PictureView(pictures.jpeg(image), scale)
 
-    return keep.remembered(("view", media.id), lambda: engine.attempt(job), engine.worth_keeping)
+    return _kept(media, job)
 
 
 def _sound(media: Media) -> SoundView | Trouble:
@@ -70,7 +80,12 @@ def _sound(media: Media) -> SoundView | Trouble:
             wav(samples),
         )
 
-    return keep.remembered(("view", media.id), lambda: engine.attempt(job), engine.worth_keeping)
+    return _kept(media, job)
+
+
+def _kept(media: Media, job: Callable[[], T]) -> T | Trouble:
+    key = ("view", media.id)
+    return keep.remembered(key, lambda: engine.attempt(job), engine.worth_keeping, MAX_VIEWS)
 
 
 def marked(media: Media, result: ImageResult, chosen: int, mirrored: bool) -> None:
@@ -83,7 +98,7 @@ def marked(media: Media, result: ImageResult, chosen: int, mirrored: bool) -> No
     count = len(result.faces)
     people = "1 face" if count == 1 else f"{count} faces"
     names = ", ".join(
-        f"{face.emotion.label} {face.emotion.confidence:.0%}" for face in result.faces
+        f"{face.emotion.label} {percent(face.emotion.confidence)}" for face in result.faces
     )
     as_mirror = ", as in a mirror" if mirrored else ""
     st.image(
@@ -121,7 +136,7 @@ def player(media: Media, result: VoiceResult, *, whole_only: bool = False) -> No
     if isinstance(view, Trouble):
         engine.show_trouble(view, f"view_trouble_{media.id}")
         return
-    start, end = 0.0, None
+    played = view.wav
     if not whole_only and result.moments and result.duration > 2:
         moments = list(result.moments[:3])
         chosen = st.segmented_control(
@@ -133,8 +148,23 @@ def player(media: Media, result: VoiceResult, *, whole_only: bool = False) -> No
             key=f"play_{media.id}",
         )
         if chosen:
-            start, end = moments[chosen - 1].start, moments[chosen - 1].end
-    st.audio(view.wav, format="audio/wav", start_time=start, end_time=end)
+            played = piece(view.wav, moments[chosen - 1].start, moments[chosen - 1].end)
+    st.audio(played, format="audio/wav")
+
+
+def piece(data: bytes, start: float, end: float) -> bytes:
+    """The part of a WAV file from `start` to `end`, in seconds, as a WAV file.
+
+    `st.audio` could play a part as well, but only from one whole second to another.
+    """
+    cut = io.BytesIO()
+    with wave.open(io.BytesIO(data)) as whole, wave.open(cut, "wb") as file:
+        file.setparams(whole.getparams())
+        rate, length = whole.getframerate(), whole.getnframes()
+        first = min(round(start * rate), length)
+        whole.setpos(first)
+        file.writeframes(whole.readframes(max(0, round(end * rate) - first)))
+    return cut.getvalue()
 
 
 def moments(result: VoiceResult) -> None:
