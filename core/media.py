@@ -713,6 +713,8 @@ def _mono(channels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _check_sound(samples: NDArray[np.float32], name: str) -> None:
     """Raise `too_short` or `silent`."""
+    from core.voice.activity import loudest_dbfs  # which knows this module's `Recording`
+
     if len(samples) < limits.MIN_AUDIO_SECONDS * SAMPLE_RATE:
         seconds = len(samples) / SAMPLE_RATE
         raise DuetError(
@@ -722,11 +724,3 @@ def _check_sound(samples: NDArray[np.float32], name: str) -> None:
         raise DuetError(
             "silent", f"{name} is silent; check that the microphone is on and record again."
         )
-
-
-def loudest_dbfs(samples: NDArray[np.float32]) -> float:
-    """Level of the loudest 25 ms of `samples` (n,), without its mean, in dB of full scale."""
-    step = SAMPLE_RATE // 40
-    whole = samples[: len(samples) // step * step].reshape(-1, step)
-    loudest = float(whole.std(axis=1).max(initial=0))
-    return 20 * float(np.log10(max(loudest, 1e-10)))
