@@ -203,7 +203,10 @@ def _wait_until_healthy(app: App) -> None:
 
 
 def settle(page: Page) -> None:
-    """Wait until the page's script has run to its end."""
+    """Wait until the page's script has run to its end.
+
+    Just after a click it may not have begun: wait for something that the click changes first.
+    """
     page.wait_for_selector(
         "[data-testid=stApp][data-test-script-state=notRunning]", timeout=ANSWER_MS
     )
@@ -223,15 +226,16 @@ def switch_page(page: Page, name: str) -> None:
     settle(page)
 
 
-def choose_way(page: Page, shelf: str, way: str) -> None:
-    """Choose between camera or recorder and upload."""
-    page.locator(f".st-key-{shelf}_way").get_by_text(way, exact=True).click()
+def choose_upload(page: Page, shelf: str) -> None:
+    """Choose to upload instead of using the camera or the recorder."""
+    page.locator(f".st-key-{shelf}_way").get_by_text("Upload", exact=True).click()
+    page.locator(f"[class*=st-key-{shelf}_upload_]").wait_for()
     settle(page)
 
 
 def upload(page: Page, shelf: str, files: Sequence[tuple[str, bytes]]) -> None:
     """Upload (name, content) of each file."""
-    choose_way(page, shelf, "Upload")
+    choose_upload(page, shelf)
     field = page.locator(f"[class*=st-key-{shelf}_upload_] input[type=file]")
     payloads: list[FilePayload] = [
         {"name": name, "mimeType": "application/octet-stream", "buffer": content}
@@ -250,6 +254,15 @@ def take_picture(page: Page) -> None:
         timeout=ANSWER_MS,
     )
     page.get_by_role("button", name="Take Photo").click()
+
+
+def wait_until_it_fits(page: Page) -> None:
+    """Wait until nothing on the page has to be scrolled sideways; charts take a while to shrink."""
+    page.wait_for_function(
+        """() => [document.documentElement, document.querySelector('[data-testid=stMain]')]
+            .every(part => part.scrollWidth <= part.clientWidth)""",
+        timeout=ANSWER_MS,
+    )
 
 
 def screenshot(page: Page, path: Path) -> None:
