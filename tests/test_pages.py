@@ -6,7 +6,9 @@ import hashlib
 import io
 import json
 import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ from core.results import (
     TimelinePoint,
     VoiceResult,
 )
-from core.ui import cards, charts, exports, keep, looks, pictures, samples, views
+from core.ui import cards, charts, engine, exports, keep, looks, pictures, samples, views
 from core.ui.keep import Media
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -633,6 +635,23 @@ def test_calibration_is_claimed_where_it_was_measured(tmp_path: Path) -> None:
     (tmp_path / "evaluation.json").write_text(json.dumps(measured))
     known = replace(known)  # reads the file anew
     assert "expected calibration error 0.019" in cards.model_facts([known], "any")[1]
+
+
+def test_few_analyses_run_at_the_same_time() -> None:
+    running: list[int] = []
+    seen: list[int] = []
+
+    def job() -> None:
+        running.append(1)
+        seen.append(len(running))
+        time.sleep(0.02)
+        running.pop()
+
+    with ThreadPoolExecutor(6) as pool:
+        for _ in range(6):
+            pool.submit(engine.attempt, job)
+    assert len(seen) == 6
+    assert max(seen) == 2
 
 
 def test_the_upload_limit_is_the_librarys() -> None:
