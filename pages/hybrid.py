@@ -153,11 +153,11 @@ def seen_and_heard(picture: ImageResult | None, chosen: int, voice: VoiceResult 
 
 def results(picture: ImageResult | None, recording: VoiceResult | None) -> None:
     """Both answers together, each by itself, and how they came about."""
-    if any(item.origin == "sample" for item in keep.shelf(PICTURE) + keep.shelf(RECORDING)):
-        st.caption("Samples: drawn and synthesised by code, they belong to nobody.")
     chosen = whose(picture) if picture else 0
     result = together(picture, recording, chosen) if picture and recording else None
     simple(picture.faces[chosen] if picture else None, recording)
+    if any(item.origin == "sample" for item in keep.shelf(PICTURE) + keep.shelf(RECORDING)):
+        st.caption("Samples: drawn and synthesised by code, they belong to nobody.")
     if result:
         how(result)
     seen_and_heard(picture, chosen, recording)
@@ -174,7 +174,7 @@ def page() -> None:
     """A picture and a recording in, both answers out."""
     st.title("Hybrid")
     st.markdown("Give a picture and a recording of the same moment: first together, then apart.")
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns(2, gap="medium")
     with left:
         picture = picture_way()
     with right:
@@ -190,7 +190,6 @@ def page() -> None:
         )
         return
     with st.container(key="hybrid_result"):
-        st.divider()
         results(picture, recording)
     inputs.forget(PICTURE, "picture")
     inputs.forget(RECORDING, "recording")

@@ -93,7 +93,8 @@ def picture(shelf: str, *, many: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key=f"{shelf}_view"):
         if way == CAMERA:
             _camera_switch(shelf)
-        if way == CAMERA or any(item.origin == "camera" for item in keep.shelf(shelf)):
+        looking = way == CAMERA and keep.camera_open(shelf)
+        if looking or any(item.origin == "camera" for item in keep.shelf(shelf)):
             st.toggle(
                 "Show me as in a mirror",
                 value=True,
