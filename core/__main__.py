@@ -27,6 +27,13 @@ STANDARD_INPUT = "-"
 BAR_WIDTH = 30
 """Characters of the bar of a probability of 1."""
 
+MEASURES = (
+    ("n", "n"),
+    ("accuracy", "accuracy"),
+    ("unweighted_average_recall", "unweighted average recall"),
+)
+"""Of each split in `evaluation.json`, and how they are called."""
+
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 
@@ -299,23 +306,18 @@ def _model_lines(model: ModelInfo) -> Iterator[str]:
     yield f"{model.name} ({model.task}{', default' if model.default else ''}): {model.title}"
     yield f"  {model.architecture}"
     yield f"  {model.parameters / 1e6:.2f} M parameters, {model.bytes / 1e6:.1f} MB"
-    for name, measures in _evaluated(model.evaluation):
-        yield (
-            f"  {name:24}  n {measures['n']:5d}"
-            f"  accuracy {measures['accuracy']:6.1%}"
-            f"  unweighted average recall {measures['unweighted_average_recall']:6.1%}"
-        )
+    for name, measures in model.evaluation.get("splits", {}).items():
+        yield f"  {name:24}" + "".join(_measure(measures, key, words) for key, words in MEASURES)
 
 
-def _evaluated(
-    evaluation: dict[str, Any], names: tuple[str, ...] = ()
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(data set and split, measures) of all that `evaluation.json` holds, at any depth."""
-    for key, value in evaluation.items():
-        if isinstance(value, dict) and "unweighted_average_recall" in value:
-            yield " ".join((*names, key)), value
-        elif isinstance(value, dict):
-            yield from _evaluated(value, names if key == "splits" else (*names, key))
+def _measure(measures: Any, key: str, words: str) -> str:
+    """One measure of a split, or a dash where `evaluation.json` lacks it."""
+    value = measures.get(key) if isinstance(measures, dict) else None
+    if not isinstance(value, int | float):
+        shown = "-"
+    else:
+        shown = f"{value:d}" if isinstance(value, int) else f"{value:.1%}"
+    return f"  {words} {shown:>5}"
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -253,14 +253,14 @@ def test_models_lists_what_is_installed_and_how_good_it_is(tmp_path, monkeypatch
     monkeypatch.setattr(models, "MODELS_FOLDER", tmp_path)
     write_model(tmp_path, "good")
     measures = {"n": 3589, "accuracy": 0.691, "unweighted_average_recall": 0.66}
-    evaluation = {"fer2013": {"private": measures}}
+    evaluation = {"splits": {"test": measures, "odd": {}, "odder": None}}
     (tmp_path / "good" / "evaluation.json").write_text(json.dumps(evaluation))
     assert main(["models"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(
         "good (face, default): A model\n  Two layers\n  1.23 M parameters, 1.3 MB"
     )
-    assert "fer2013 private" in text
+    assert "  test " in text
     assert "n  3589  accuracy  69.1%  unweighted average recall  66.0%" in text
     assert main(["models", "--json"]) == 0
     (listed,) = json_lines(capsys.readouterr().out)
