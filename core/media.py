@@ -43,6 +43,9 @@ FULL_SCALE = 0.999
 
 UNNAMED = "This file"
 
+LONGEST_NAME = 200
+"""Characters of a file's name in a message; results carry the whole name."""
+
 Kind = Literal["image", "audio"]
 
 
@@ -78,7 +81,7 @@ class Recording:
 
 
 def read(source: str | Path | bytes, name: str | None = None) -> tuple[bytes, str]:
-    """The bytes of a file, given by path or already in memory, and a name to show for it.
+    """The bytes of a file, given by path or already in memory, and its name, made `printable`.
 
     Raises
     ------
@@ -87,16 +90,17 @@ def read(source: str | Path | bytes, name: str | None = None) -> tuple[bytes, st
     """
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        shown = _printable(name or path.name or str(path))
-        data = _read_file(path, shown)
+        name = printable(name or path.name or str(path))
+        data = _read_file(path, _clipped(name))
     else:
-        shown = _printable(name or UNNAMED)
+        name = printable(name or UNNAMED)
         data = bytes(source)
+    shown = _clipped(name)
     if not data:
         raise DuetError("empty", f"{shown} is empty (0 bytes); choose another file.")
     if len(data) > limits.MAX_FILE_BYTES:
         raise _too_large(shown)
-    return data, shown
+    return data, name
 
 
 def sniff(data: bytes, name: str = UNNAMED) -> Kind:
@@ -111,11 +115,12 @@ def sniff(data: bytes, name: str = UNNAMED) -> Kind:
         return "image"
     if _demuxer(data):
         return "audio"
+    shown = _clipped(name)
     if not data:
-        raise DuetError("empty", f"{name} is empty (0 bytes); choose another file.")
+        raise DuetError("empty", f"{shown} is empty (0 bytes); choose another file.")
     raise DuetError(
         "unsupported",
-        f"{name} is {_description(data)}; use a picture ({PICTURE_FORMATS}) or a recording "
+        f"{shown} is {_description(data)}; use a picture ({PICTURE_FORMATS}) or a recording "
         f"({RECORDING_FORMATS}).",
     )
 
@@ -130,24 +135,25 @@ def decode_image(data: bytes, name: str = UNNAMED) -> Picture:
     DuetError
         `empty`, `unsupported`, `damaged`, `too_many_pixels` or `too_few_pixels`.
     """
+    shown = _clipped(name)
     picture_format = _picture_format(data)
     if picture_format is None:
         sniff(data, name)  # raises unless it is a recording
         raise DuetError(
-            "unsupported", f"{name} is a recording; use a picture here ({PICTURE_FORMATS})."
+            "unsupported", f"{shown} is a recording; use a picture here ({PICTURE_FORMATS})."
         )
-    image = _open_image(data, picture_format, name)
-    _check_size(image.size, name)
+    image = _open_image(data, picture_format, shown)
+    _check_size(image.size, shown)
     try:
         upright, original_size = _upright_rgb(image)
     except Exception:  # noqa: BLE001 - rotten files make the decoders raise almost anything
-        raise _damaged_picture(name) from None
+        raise _damaged_picture(shown) from None
     if min(upright.size) < limits.MIN_IMAGE_SIDE:
         raise DuetError(
             "too_few_pixels",
-            f"{name} is too narrow to show a face; choose a picture of a more usual shape.",
+            f"{shown} is too narrow to show a face; choose a picture of a more usual shape.",
         )
-    return Picture(name, np.asarray(upright), original_size)
+    return Picture(printable(name), np.asarray(upright), original_size)
 
 
 def decode_audio(data: bytes, name: str = UNNAMED) -> Recording:
@@ -161,16 +167,17 @@ def decode_audio(data: bytes, name: str = UNNAMED) -> Recording:
     DuetError
         `empty`, `unsupported`, `damaged`, `no_audio`, `too_short`, `too_long` or `silent`.
     """
+    shown = _clipped(name)
     demuxer = _demuxer(data)
     if demuxer is None:
         sniff(data, name)  # raises unless it is a picture
         raise DuetError(
-            "unsupported", f"{name} is a picture; use a recording here ({RECORDING_FORMATS})."
+            "unsupported", f"{shown} is a picture; use a recording here ({RECORDING_FORMATS})."
         )
-    collector = _Collector(name)
+    collector = _Collector(shown)
     failures = 0
     try:
-        for frame in _audio_frames(data, demuxer, name):
+        for frame in _audio_frames(data, demuxer, shown):
             if frame is None:
                 failures += 1
             else:
@@ -179,23 +186,33 @@ def decode_audio(data: bytes, name: str = UNNAMED) -> Recording:
     except DuetError:
         raise
     except Exception:  # noqa: BLE001 - FFmpeg's errors, and whatever PyAV makes of rotten frames
-        raise _damaged_recording(name) from None
+        raise _damaged_recording(shown) from None
     if failures > collector.frames:
-        raise _damaged_recording(name)
+        raise _damaged_recording(shown)
     samples = _mono(stereo)
-    _check_sound(samples, name)
+    _check_sound(samples, shown)
     samples.flags.writeable = False
     return Recording(
-        name, samples, collector.original_rate, collector.original_channels, collector.clipped
+        printable(name),
+        samples,
+        collector.original_rate,
+        collector.original_channels,
+        collector.clipped,
     )
 
 
 # --- files and their kinds ---------------------------------------------------------------------
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """Without control characters, so that a name cannot disturb a terminal or a page."""
-    return "".join(c if c.isprintable() else "?" for c in name)[:200]
+    return "".join(c if c.isprintable() else "?" for c in name)
+
+
+def _clipped(name: str) -> str:
+    """A name as it appears in messages: printable, and no longer than a sentence bears."""
+    name = printable(name)
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def _read_file(path: Path, shown: str) -> bytes:

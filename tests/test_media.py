@@ -77,6 +77,20 @@ def test_read_refuses_empty_and_huge_files(tmp_path, monkeypatch):
 def test_names_are_made_printable():
     _, name = media.read(b"x", "a\x1b[31m\nb\udcff")
     assert name == "a?[31m?b?"
+    assert media.decode_image(make.picture("PNG"), "a\nb").source == "a?b"
+    assert media.decode_audio(make.wav(make.tone(0.5)), "a\nb").source == "a?b"
+
+
+@pytest.mark.parametrize("decode", [media.decode_image, media.decode_audio])
+def test_long_names_are_clipped_in_messages_only(decode):
+    name = "n" * 300
+    good = make.picture("PNG") if decode is media.decode_image else make.wav(make.tone(0.5))
+    data, kept = media.read(good, name)
+    assert kept == decode(data, kept).source == name
+    for call, data in ((media.read, b""), (decode, make.TEXT), (decode, good[:60])):
+        with pytest.raises(DuetError) as caught:
+            call(data, name)
+        assert caught.value.message.startswith("n" * 199 + "… ")
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
