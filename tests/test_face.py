@@ -630,6 +630,33 @@ def test_a_damaged_copy_in_the_cache_is_replaced(
     assert (fresh / detect.YUNET_FILE).read_bytes() == yunet_file.read_bytes()
 
 
+@pytest.mark.parametrize("obstacle", ["forbidden", "homeless"])
+def test_without_a_cache_folder_yunet_is_still_fetched(
+    obstacle: str,
+    fresh: Path,
+    zoo: Callable[[bytes], list[str]],
+    yunet_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(error: Exception) -> Callable[..., Any]:
+        def call(*_: Any, **__: Any) -> Any:
+            raise error
+
+        return call
+
+    if obstacle == "forbidden":
+        for method in ("exists", "mkdir"):
+            monkeypatch.setattr(Path, method, fail(PermissionError("cache")))
+    else:
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        monkeypatch.setattr(Path, "home", fail(RuntimeError("no home")))
+    content = yunet_file.read_bytes()
+    assert zoo(content) == []
+    name, sentence = detect.detector_status()
+    assert name == "yunet"
+    assert "fetched" in sentence
+
+
 def test_a_failed_fetch_is_not_repeated(
     fresh: Path, zoo: Callable[[bytes], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -200,7 +200,13 @@ class MtcnnDetector:
 
 
 def cache_folder() -> Path:
-    """Where this user's programs keep what can be fetched again, under `duet`."""
+    """Where this user's programs keep what can be fetched again, under `duet`.
+
+    Raises
+    ------
+    RuntimeError
+        When the user has no home folder.
+    """
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif sys.platform == "win32":
@@ -237,7 +243,8 @@ def _fetch_yunet() -> bytes:
         raise _UnavailableError("the OpenCV Zoo could not be reached") from None
     if not _is_yunet(content):
         raise _UnavailableError("the OpenCV Zoo gave another file than expected")
-    with contextlib.suppress(OSError):  # a read-only home: the next process fetches it again
+    # A read-only home, or none: the next process fetches it again.
+    with contextlib.suppress(OSError, RuntimeError):
         _keep(content, cache_folder() / YUNET_FILE)
     return content
 
@@ -271,9 +278,11 @@ def _yunet_sources() -> Iterator[tuple[str, Callable[[], bytes]]]:
     """(where from, how to read it), the preferred first."""
     if given := os.environ.get("DUET_YUNET"):
         yield "from DUET_YUNET", lambda: _read_yunet(Path(given))
-    cached = cache_folder() / YUNET_FILE
-    if cached.exists():
-        yield "from the cache folder", lambda: _read_yunet(cached)
+    # No home folder (RuntimeError), or one that may not be read: there is nothing cached then.
+    with contextlib.suppress(OSError, RuntimeError):
+        cached = cache_folder() / YUNET_FILE
+        if cached.exists():
+            yield "from the cache folder", lambda: _read_yunet(cached)
     yield "fetched from the OpenCV Zoo", _fetch_yunet
 
 
