@@ -317,14 +317,20 @@ def film(picture: bytes, path: Path) -> Path:
 
 
 def sound(recording: bytes, path: Path, pause: float = 3.0) -> Path:
-    """Write a recording for Chromium's microphone: WAV, followed by a pause in seconds."""
+    """Write a recording for Chromium's microphone: WAV, followed by a pause in seconds.
+
+    A faint hiss lies under it: no microphone gives bare zeros, and the hands-free recorder takes
+    them for a broken one.
+    """
     from core import media
     from core.ui.samples import wav
 
     samples = media.decode_audio(recording, "speech").samples
     samples = 0.7 * samples / np.abs(samples).max()
     silence = np.zeros(int(pause * media.SAMPLE_RATE), np.float32)
-    path.write_bytes(wav(np.concatenate([samples, silence])))
+    whole = np.concatenate([samples, silence])
+    hiss = np.random.default_rng(7).normal(0, 0.001, len(whole))
+    path.write_bytes(wav(whole + hiss))
     return path
 
 
