@@ -44,4 +44,5 @@ def _places(framed: NDArray[np.uint8], model: Model) -> NDArray[np.float32]:
     tensors = face_tensor(framed)
     evidence = model(np.concatenate([tensors, tensors[:, :, ::-1]]))["evidence"]
     straight, mirrored = np.split(evidence, 2)
-    return (straight + mirrored[:, :, ::-1]) / 2
+    mean: NDArray[np.float32] = (straight + mirrored[:, :, ::-1]) / np.float32(2)
+    return mean
