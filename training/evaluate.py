@@ -70,6 +70,8 @@ def voice_answers(model: Model, data: Path, split: str) -> Answers:
         overall_logits(samples, segments, model) * model.info.temperature
         for samples, segments in zip(heard.samples, heard.segments, strict=True)
     ]
+    if not logits:
+        raise DataSetError(f"No clip of the {split} speakers at {data} could be analysed.")
     return Answers(
         np.stack(logits),
         heard.labels,
