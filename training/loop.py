@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -35,8 +36,48 @@ class Schedule:
     weight_decay: float = 5e-4
     """Decoupled (times the learning rate, outside the momentum)."""
     label_smoothing: float = 0.1
+    averaging: float = 0.0
+    """Momentum, a step, of the exponential moving average of all weights that is validated and
+    kept (Polyak averaging); 0 keeps the weights as they are."""
     dtype_policy: str = "mixed_bfloat16"
     seed: int = 7
+
+
+class MovingAverage(keras.callbacks.Callback):
+    """Exponential moving average of a network's weights, batch norm's statistics among them."""
+
+    def __init__(self, network: keras.Model, momentum: float) -> None:
+        super().__init__()
+        self._network = network
+        self._momentum = momentum
+        self._steps = 0
+        self._weights = [np.array(w) for w in network.get_weights()]
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._steps += 1
+        # Shorter at the start, when the weights still move fast.
+        momentum = min(self._momentum, (1 + self._steps) / (10 + self._steps))
+        for kept, now in zip(self._weights, self._network.get_weights(), strict=True):
+            kept += (1 - momentum) * (now - kept)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The network with the averaged weights, for as long as this lasts."""
+        current = self._network.get_weights()
+        self._network.set_weights(self._weights)
+        try:
+            yield
+        finally:
+            self._network.set_weights(current)
+
+    def save(self, path: Path) -> None:
+        arrays: dict[str, Any] = {f"{i:04}": w for i, w in enumerate(self._weights)}
+        np.savez(path, steps=np.array(self._steps), **arrays)
+
+    def load(self, path: Path) -> None:
+        with np.load(path) as stored:
+            self._steps = int(stored["steps"])
+            self._weights = [stored[name] for name in sorted(stored.files) if name != "steps"]
 
 
 class Batches(keras.utils.PyDataset):
@@ -124,6 +165,7 @@ def fit(
             "seconds": 0.0,
             "history": [],
         }
+        average = MovingAverage(model, schedule.averaging) if schedule.averaging else None
         if state_file.exists():
             found = json.loads(state_file.read_text())
             if found["recipe"] != state["recipe"]:
@@ -134,14 +176,24 @@ def fit(
             state = found
             trained.optimizer.build(trained.trainable_variables)  # else its state is skipped
             trained.load_weights(run / state["last"])
+            if average:
+                average.load(run / _average_of(state["last"]))
             print(f"resuming after epoch {state['epoch']} of {schedule.epochs}", flush=True)
         for epoch in range(state["epoch"], schedule.epochs):
             started = time.monotonic()
             keras.utils.set_random_seed(schedule.seed + 1000 * (epoch + 1))
             log = trained.fit(
-                epoch_batches(epoch), initial_epoch=epoch, epochs=epoch + 1, verbose=0
+                epoch_batches(epoch),
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                verbose=0,
+                callbacks=[average] if average else None,
             ).history
-            measures = validation_score(model)
+            with average.in_place() if average else nullcontext():
+                measures = validation_score(model)
+                if measures["score"] > state["best"]:
+                    state["best"] = measures["score"]
+                    model.save_weights(best)
             seconds = time.monotonic() - started
             row = {
                 "epoch": epoch + 1,
@@ -151,9 +203,6 @@ def fit(
                 "learning_rate": float(keras.ops.convert_to_numpy(trained.optimizer.learning_rate)),
                 "seconds": round(seconds, 1),
             }
-            if measures["score"] > state["best"]:
-                state["best"] = measures["score"]
-                model.save_weights(best)
             before = state.get("last")
             state.update(
                 epoch=epoch + 1,
@@ -164,11 +213,14 @@ def fit(
             # The state names its weights and is replaced in one step, so that a run that is
             # killed at any moment goes on from an epoch that was wholly saved.
             trained.save_weights(run / state["last"])
+            if average:
+                average.save(run / _average_of(state["last"]))
             part = state_file.with_suffix(".part")
             part.write_text(json.dumps(state, indent=1))
             part.replace(state_file)
             if before:
                 (run / before).unlink(missing_ok=True)
+                (run / _average_of(before)).unlink(missing_ok=True)
             write_history(run / "history.csv", state["history"])
             left = (schedule.epochs - epoch - 1) * seconds / 60
             shown = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "epoch")
@@ -179,6 +231,10 @@ def fit(
         return best
     finally:
         keras.mixed_precision.set_global_policy("float32")
+
+
+def _average_of(weights: str) -> str:
+    return weights.replace(".weights.h5", ".average.npz")
 
 
 def as_json(value: Any) -> Any:

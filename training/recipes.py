@@ -30,8 +30,8 @@ class Recipe:
     data: str
     data_licence: str
     limits: str
-    train: Callable[..., Path]
-    """(build, data, run, epochs, fraction) -> the best weights of the last stage."""
+    train: Callable[..., object]
+    """(build, data, run, epochs, fraction): train into the folder `run`."""
     examples: Callable[[Path], list[NDArray[np.float32]]]
     """Data -> typical inputs of the network, for int8 calibration."""
     score: Callable[[NDArray[np.int64], NDArray[np.int64]], float]
