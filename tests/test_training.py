@@ -17,7 +17,7 @@ from core.models import Model, read_info
 from tests.media_makers import wav
 from training import fer2013, fusion, measures, voice, voices
 from training.__main__ import main
-from training.architectures import ARCHITECTURES
+from training.architectures import ARCHITECTURES, together, voice_cnn
 from training.augment_face import STRONG, augmented_faces
 from training.augment_voice import (
     add_noise,
@@ -29,6 +29,7 @@ from training.augment_voice import (
 from training.evaluate import fit_temperature
 from training.files import DataSetError, Files, locate
 from training.loop import Batches, MovingAverage, Schedule, fit
+from training.recipes import RECIPES
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,8 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
     folder = models / name
     info = read_info(folder)
     Model(info)  # its hash fits
-    assert info.parameters == ARCHITECTURES[name]().count_params()
+    members = RECIPES[name].members.values()
+    assert info.parameters == sum(ARCHITECTURES[name](**m).count_params() for m in members)
     assert {p.name for p in folder.iterdir()} == {
         "model.tflite",
         "model.json",
@@ -87,8 +89,9 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
         "README.md",
     }
     rows = list(csv.DictReader((folder / "history.csv").open()))
-    assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert [row["stage"] for row in rows] == ["1", "2"]
+    stages = [str(i + 1) for i in range(2 * len(members))]
+    assert [row["epoch"] for row in rows] == stages
+    assert [row["stage"] for row in rows] == stages
     capsys.readouterr()
     assert main(["evaluate", *common, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
@@ -131,6 +134,23 @@ def test_unknown_names_and_missing_data_get_a_sentence(tmp_path, capsys):
         error = capsys.readouterr().err
         assert error.count("\n") == 1
         assert "Traceback" not in error
+
+
+def test_networks_together_answer_with_the_mean_of_their_logits():
+    networks = [voice_cnn((8, 8, 8), (1, 1, 1), heads=2, name=name) for name in ("one", "other")]
+    x = np.random.default_rng(0).standard_normal((2, 40, 64, 1)).astype(np.float32)
+    for network in networks:
+        rng = np.random.default_rng(len(network.name))
+        network.set_weights([rng.random(w.shape) / 8 for w in network.get_weights()])
+    each = [network.predict_on_batch(x) for network in networks]
+    both = together(networks).predict_on_batch(x)
+    mean = np.mean([answer["logits"] for answer in each], axis=0)
+    np.testing.assert_allclose(both["logits"], mean, rtol=1e-4)
+    attention = np.exp(both["scores"] - both["scores"].max(axis=1, keepdims=True))
+    attention /= attention.sum(axis=1, keepdims=True)
+    made_up = np.einsum("nsh,nshc->nc", attention, both["evidence"]) / 4
+    np.testing.assert_allclose(made_up, both["logits"], rtol=1e-3)
+    assert together(networks[:1]) is networks[0]
 
 
 # --- the loop ---------------------------------------------------------------------------------

@@ -102,6 +102,7 @@ def voice_cnn(
     blocks: tuple[int, ...] = (2, 2, 2),
     heads: int = 4,
     dropout: float = 0.3,
+    name: str = "voice-cnn",
 ) -> keras.Model:
     """Small residual network on log-mel spectrograms with attention pooling over time.
 
@@ -137,9 +138,31 @@ def voice_cnn(
     attention = layers.Softmax(axis=1, name="attention", dtype="float32")(scores)
     weighted = evidence * keras.ops.expand_dims(attention, -1)
     logits = keras.ops.sum(weighted, axis=(1, 2)) / heads
-    return keras.Model(
-        inputs, {"logits": logits, "evidence": evidence, "scores": scores}, name="voice-cnn"
-    )
+    outputs = {"logits": logits, "evidence": evidence, "scores": scores}
+    return keras.Model(inputs, outputs, name=name)
+
+
+def together(networks: list[keras.Model]) -> keras.Model:
+    """One network that answers with the mean of several voice networks' logits.
+
+    Their heads stand side by side, so `evidence` (n, steps, all heads, 7) and `scores`
+    (n, steps, all heads) make up `logits` as they do in each of them. One alone stays itself.
+    """
+    if len(networks) == 1:
+        return networks[0]
+    inputs = keras.Input(networks[0].input.shape[1:], name=networks[0].input.name)
+    answers = [network(inputs) for network in networks]
+
+    def side_by_side(output: str):
+        joined = [answer[output] for answer in answers]
+        return layers.Concatenate(axis=2, name=output, dtype="float32")(joined)
+
+    outputs = {
+        "logits": layers.Average(name="logits", dtype="float32")([a["logits"] for a in answers]),
+        "evidence": side_by_side("evidence"),
+        "scores": side_by_side("scores"),
+    }
+    return keras.Model(inputs, outputs, name=networks[0].name)
 
 
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {

@@ -45,10 +45,14 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
 
 def _stage(stage: dict[str, Any]) -> str:
     schedule = stage["schedule"]
+    network = f"{stage['network']} network: " if "network" in stage else ""
+    averaging = schedule.get("averaging")
+    averaged = f", weights averaged by {averaging} a step" if averaging else ""
     return (
-        f"{schedule['epochs']} of {schedule['optimiser']} (batch {schedule['batch_size']}, peak "
+        f"{network}{schedule['epochs']} of {schedule['optimiser']} (batch "
+        f"{schedule['batch_size']}, peak "
         f"rate {schedule['learning_rate']}, cosine, decoupled weight decay "
-        f"{schedule['weight_decay']}, label smoothing {schedule['label_smoothing']}, "
+        f"{schedule['weight_decay']}, label smoothing {schedule['label_smoothing']}{averaged}, "
         f"{schedule['dtype_policy']}) on {stage['examples']:,} examples"
     )
 

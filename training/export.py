@@ -53,9 +53,9 @@ def file_facts(content: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
-def rebuild(name: str, weights: Path) -> keras.Model:
-    """The network in float32 with its trained weights."""
-    model = ARCHITECTURES[name]()
+def rebuild(name: str, weights: Path, **arguments: Any) -> keras.Model:
+    """The network in float32 with its trained weights; `arguments` are its builder's."""
+    model = ARCHITECTURES[name](**arguments)
     model.load_weights(weights)
     return model
 

@@ -34,6 +34,8 @@ class Recipe:
     """(build, data, run, epochs, fraction): train into the folder `run`."""
     examples: Callable[[Path], list[NDArray[np.float32]]]
     """Data -> typical inputs of the network, for int8 calibration."""
+    members: dict[str, dict[str, Any]]
+    """Networks that answer together: folder of each below the run's -> its builder's arguments."""
     score: Callable[[NDArray[np.int64], NDArray[np.int64]], float]
     """(labels, answers) -> the measure by which quantisation is judged."""
 
@@ -66,13 +68,14 @@ RECIPES: dict[str, Recipe] = {
         "fairness could not be measured.",
         train=face.train,
         examples=_face_examples,
+        members={"": {}},
         score=lambda labels, answers: float(np.mean(labels == answers)),
     ),
     "voice-cnn": Recipe(
         task="voice",
-        title="Compact voice network",
-        architecture="Residual CNN on log-mel spectrograms with four-headed attention pooling "
-        "over time",
+        title="Compact voice networks",
+        architecture="Two residual CNNs on log-mel spectrograms, each with four-headed attention "
+        "pooling over time, as one network that averages their logits",
         input={
             "shape": ["n", "frames", 64, 1],
             "preprocessing": "core.voice.features.voice_tensor",
@@ -85,6 +88,7 @@ RECIPES: dict[str, Recipe] = {
         "other languages or unacted speech.",
         train=voice.train,
         examples=_voice_examples,
+        members={m.name: {"widths": m.widths, "name": m.name} for m in voice.MEMBERS},
         score=lambda labels, answers: float(np.mean(labels == answers)),
     ),
 }

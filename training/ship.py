@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.models import MODELS_FOLDER, Model, read_info
+from training.architectures import together
 from training.card import write_card
 from training.evaluate import Answers, evaluate, face_answers, fit_temperature, voice_answers
 from training.export import (
@@ -40,8 +41,13 @@ def ship(name: str, data: Path, run: Path, models: Path = MODELS_FOLDER) -> Path
     none does, float16. All measurements go into `model.json`.
     """
     recipe = RECIPES[name]
-    stages = finished_stages(run)
-    network = rebuild(name, stages[-1] / "best.weights.h5")
+    stages = {member: finished_stages(run / member) for member in recipe.members}
+    network = together(
+        [
+            rebuild(name, stages[member][-1] / "best.weights.h5", **arguments)
+            for member, arguments in recipe.members.items()
+        ]
+    )
     examples = recipe.examples(data)
     card = _card(name, recipe, network.count_params(), stages)
     measured: dict[str, Any] = {}
@@ -111,17 +117,23 @@ def _state(stage: Path) -> dict[str, Any]:
     return json.loads((stage / "state.json").read_text())
 
 
-def _history(stages: list[Path]) -> list[dict[str, Any]]:
-    """The epochs of all stages, numbered through."""
+def _history(members: dict[str, list[Path]]) -> list[dict[str, Any]]:
+    """The epochs of all stages of all networks, numbered through."""
     rows: list[dict[str, Any]] = []
-    for number, stage in enumerate(stages, 1):
-        for row in _state(stage)["history"]:
-            rows.append({**row, "epoch": len(rows) + 1, "stage": number})
+    number = 0
+    for member, stages in members.items():
+        for stage in stages:
+            number += 1
+            for row in _state(stage)["history"]:
+                network = {"network": member} if member else {}
+                rows.append({**row, "epoch": len(rows) + 1, "stage": number, **network})
     return rows
 
 
-def _card(name: str, recipe: Recipe, parameters: int, stages: list[Path]) -> dict[str, Any]:
-    states = [_state(stage) for stage in stages]
+def _card(
+    name: str, recipe: Recipe, parameters: int, members: dict[str, list[Path]]
+) -> dict[str, Any]:
+    states = [_state(stage) for stages in members.values() for stage in stages]
     return {
         "name": name,
         "task": recipe.task,
@@ -133,7 +145,11 @@ def _card(name: str, recipe: Recipe, parameters: int, stages: list[Path]) -> dic
         "temperature": 1.0,
         "default": True,
         "data": recipe.data,
-        "stages": [state["recipe"] for state in states],
+        "stages": [
+            {**_state(stage)["recipe"], **({"network": member} if member else {})}
+            for member, stages in members.items()
+            for stage in stages
+        ],
         "epochs": sum(state["epoch"] for state in states),
         "seed": states[0]["recipe"]["schedule"]["seed"],
         "git_commit": states[-1]["git_commit"],
