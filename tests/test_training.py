@@ -16,7 +16,7 @@ from core.labels import EMOTIONS
 from core.models import Model, read_info
 from core.predictions import read_predictions
 from tests.media_makers import wav
-from training import fer2013, fusion, measures, voice, voices
+from training import fer2013, fusion, measures, robustness, voice, voices
 from training.__main__ import main
 from training.architectures import ARCHITECTURES, together, voice_cnn
 from training.augment_face import STRONG, augmented_faces
@@ -31,6 +31,7 @@ from training.evaluate import fit_temperature
 from training.files import DataSetError, Files, locate
 from training.loop import Batches, MovingAverage, Schedule, fit
 from training.recipes import RECIPES
+from training.robustness import FACE_CORRUPTIONS, voice_corruptions
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,8 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
     name, small_data, tmp_path, capsys, monkeypatch
 ):
     # The made-up recordings are tones, which the real search for speech rightly refuses.
-    monkeypatch.setattr(voices, "find_speech", lambda recording: [(0.0, recording.duration)])
+    for module in (voices, robustness):
+        monkeypatch.setattr(module, "find_speech", lambda recording: [(0.0, recording.duration)])
     models = tmp_path / "models"
     common = [name, "--data", str(small_data), "--models", str(models)]
     arguments = ["train", *common, "--run", str(tmp_path / "runs" / name), "--epochs", "1"]
@@ -109,6 +111,40 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
     assert "validation" not in only
     assert main(["evaluate", *common, "--split", "nonsense"]) == 1
     assert "nonsense" in capsys.readouterr().err
+    assert main(["report", *common]) == 0
+    report = (models / "REPORT.md").read_text()
+    for line in (name, "When the unsure are left out", "made worse in five steps", "Whom it"):
+        assert line in report
+    robust = json.loads((folder / "robustness.json").read_text())
+    assert all(len(steps) == 5 for steps in robust["corruptions"].values())
+    assert robust["clean"]["accuracy"] == pytest.approx(
+        info.evaluation["splits"]["test"]["accuracy"], abs=1e-4
+    )
+    fair = json.loads((folder / "fairness.json").read_text())
+    assert sum(g["n"] for g in next(iter(fair["groups"].values())).values()) == robust["n"]
+
+
+def test_noise_babble_and_darkness_are_as_strong_as_they_say():
+    rng = np.random.default_rng(0)
+    speech = _hum(seconds=1.0)
+    crowd = [rng.standard_normal(9000).astype(np.float32) for _ in range(8)]
+    for name in ("noise", "babble"):
+        corruption = voice_corruptions(crowd)[name]
+        for snr in corruption.strengths:
+            added = corruption.apply(speech, snr, rng) - speech
+            assert 10 * np.log10(np.mean(speech**2) / np.mean(added**2)) == pytest.approx(
+                snr, abs=0.1
+            )
+    face = np.full((48, 48), 200, np.uint8)
+    darker = FACE_CORRUPTIONS["darkness"]
+    assert [darker.apply(face, s, rng)[0, 0] for s in darker.strengths] == [120, 80, 40, 20, 10]
+    covered = FACE_CORRUPTIONS["occlusion"].apply(face, 0.5, rng)
+    assert (covered == 0).mean() == pytest.approx(0.25)
+    for way in FACE_CORRUPTIONS.values():
+        for strength in way.strengths:
+            worse = way.apply(face, strength, rng)
+            assert worse.shape == face.shape
+            assert worse.dtype == np.uint8
 
 
 def test_evaluate_on_class_named_folders_names_what_it_leaves_out(tmp_path, capsys, small_data):

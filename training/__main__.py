@@ -1,4 +1,4 @@
-"""`python -m training`: train, export and evaluate the models, fit the fusion, measure framing."""
+"""`python -m training`: train, export, evaluate and report the models, fit the fusion."""
 
 from __future__ import annotations
 
@@ -65,11 +65,17 @@ def _parser() -> argparse.ArgumentParser:
     framing.add_argument("--limit", type=_positive, default=3000, help="how many faces")
     framing.set_defaults(run_command=_framing)
 
-    for command in (train, export, evaluate, fusion):
+    report = commands.add_parser(
+        "report", help="measure robustness and fairness, write models/REPORT.md"
+    )
+    report.add_argument("names", nargs="*", metavar="NAME", help="models to measure; all")
+    report.set_defaults(run_command=_report)
+
+    for command in (train, export, evaluate, fusion, report):
         command.add_argument(
             "--models", type=Path, default=None, help="folder of model folders (default models/)"
         )
-    for command in (train, export, evaluate, fusion, framing):
+    for command in (train, export, evaluate, fusion, report, framing):
         command.add_argument(
             "--data", type=Path, required=True, help="folder that holds the data sets, or one set"
         )
@@ -151,6 +157,17 @@ def _fusion(parsed: argparse.Namespace) -> None:
     report = fusion.compare(face, voice, parsed.data)
     fusion.write(report, models)
     print(json.dumps(report, indent=1))
+
+
+def _report(parsed: argparse.Namespace) -> None:
+    from core.models import installed, read_info
+    from training.report import measure, write_report
+
+    models = _models(parsed)
+    names = parsed.names or [info.name for info in installed(models)[0]]
+    for name in names:
+        measure(read_info(models / name), parsed.data)
+    print(write_report(models))
 
 
 def _framing(parsed: argparse.Namespace) -> None:

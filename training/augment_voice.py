@@ -46,6 +46,11 @@ def add_noise(samples: Samples, snr_db: float, colour: float, rng: Random) -> Sa
     spectrum = np.fft.rfft(rng.standard_normal(len(samples)))
     frequency = np.maximum(np.arange(len(spectrum)), 20 * len(samples) / SAMPLE_RATE)
     noise = np.fft.irfft(spectrum / frequency ** (colour / 2), len(samples))
+    return mix_at(samples, noise, snr_db)
+
+
+def mix_at(samples: Samples, noise: NDArray[np.floating], snr_db: float) -> Samples:
+    """Add noise of the same length so that the signal-to-noise ratio is `snr_db`."""
     ratio = float(np.mean(samples**2)) / max(float(np.mean(noise**2)), 1e-20)
     gain = np.sqrt(ratio / 10 ** (snr_db / 10))
     return (samples + gain * noise).astype(np.float32)

@@ -53,7 +53,7 @@ def file_facts(content: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
-def rebuild(name: str, weights: Path, **arguments: Any) -> keras.Model:
+def rebuild(name: str, weights: Path, /, **arguments: Any) -> keras.Model:
     """The network in float32 with its trained weights; `arguments` are its builder's."""
     model = ARCHITECTURES[name](**arguments)
     model.load_weights(weights)

@@ -1,0 +1,212 @@
+"""How well a model holds out when pictures and recordings get worse.
+
+Ten ways of getting worse, at five strengths each. A voice clip in which the app finds no speech
+any more counts as answered wrongly, as nobody is helped by it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DuetError
+from core.face.classify import classify
+from core.labels import EMOTIONS
+from core.media import Recording
+from core.models import Model
+from core.voice import find_speech, overall_logits
+from core.voice.features import SAMPLE_RATE
+from training import fer2013, voices
+from training.augment_voice import add_noise, band_limit, mix_at, reverberate
+
+CLIPS_PER_CELL = 30
+"""Recordings tried of each corpus and emotion."""
+CORPORA = ("ravdess", "crema_d")
+"""The two with several test speakers."""
+BABBLING = 6
+"""Voices in the babble, all of them of training speakers."""
+
+NO_ANSWER = -1
+"""Stands for an emotion where the app finds no speech."""
+
+T = TypeVar("T")
+Random = np.random.Generator
+Image = NDArray[np.uint8]
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Corruption(Generic[T]):
+    """One way of getting worse: the five strengths, and how each is called."""
+
+    apply: Callable[[T, Any, Random], T]
+    strengths: tuple[Any, ...]
+    called: str
+    """Format of a strength."""
+
+    def settings(self) -> list[str]:
+        return [self.called.format(strength) for strength in self.strengths]
+
+
+def _noise(image: Image, deviation: float, rng: Random) -> Image:
+    return np.clip(image + rng.normal(0, deviation, image.shape), 0, 255).astype(np.uint8)
+
+
+def _blur(image: Image, deviation: float, _: Random) -> Image:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), deviation), np.uint8)
+
+
+def _jpeg(image: Image, quality: int, _: Random) -> Image:
+    content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(content, cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+def _darken(image: Image, factor: float, _: Random) -> Image:
+    return np.round(image * factor).astype(np.uint8)
+
+
+def _occlude(image: Image, share: float, rng: Random) -> Image:
+    side = round(share * len(image))
+    top, left = rng.integers(0, len(image) - side + 1, 2)
+    covered = image.copy()
+    covered[top : top + side, left : left + side] = 0
+    return covered
+
+
+def _shrink(image: Image, size: int, _: Random) -> Image:
+    small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, image.shape[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+FACE_CORRUPTIONS: dict[str, Corruption[Image]] = {
+    "noise": Corruption(_noise, (5, 10, 20, 30, 45), "standard deviation {} of 255"),
+    "blur": Corruption(_blur, (0.5, 1.0, 1.5, 2.0, 3.0), "standard deviation {} pixels of 48"),
+    "JPEG": Corruption(_jpeg, (50, 30, 20, 10, 5), "quality {}"),
+    "darkness": Corruption(_darken, (0.6, 0.4, 0.2, 0.1, 0.05), "brightness times {}"),
+    "occlusion": Corruption(_occlude, (0.2, 0.3, 0.4, 0.5, 0.6), "a square {} as wide as the face"),
+    "low resolution": Corruption(_shrink, (36, 28, 20, 14, 10), "{0} x {0} pixels"),
+}
+
+
+def _white(samples: Samples, snr: float, rng: Random) -> Samples:
+    return add_noise(samples, snr, 0.0, rng)
+
+
+def _room(samples: Samples, seconds: float, rng: Random) -> Samples:
+    return reverberate(samples, seconds, 1.0, rng)
+
+
+def _band(samples: Samples, high: float, _: Random) -> Samples:
+    return band_limit(samples, 100.0, high)
+
+
+def _clip(samples: Samples, share: float, _: Random) -> Samples:
+    limit = float(np.abs(samples).max()) * share
+    return np.clip(samples, -limit, limit)
+
+
+def voice_corruptions(babble: list[Samples]) -> dict[str, Corruption[Samples]]:
+    """`babble` : recordings of which some talk in the background."""
+
+    def talk(samples: Samples, snr: float, rng: Random) -> Samples:
+        crowd = np.zeros(len(samples), np.float32)
+        for number in rng.choice(len(babble), min(BABBLING, len(babble)), replace=False):
+            voice = np.resize(babble[number], len(samples))
+            crowd += np.roll(voice, rng.integers(len(samples))) / max(float(voice.std()), 1e-6)
+        return mix_at(samples, crowd, snr)
+
+    return {
+        "noise": Corruption(_white, (30, 20, 15, 10, 5), "SNR {} dB"),
+        "babble": Corruption(talk, (20, 15, 10, 5, 0), "SNR {} dB"),
+        "reverberation": Corruption(_room, (0.2, 0.4, 0.7, 1.0, 1.5), "{} s to fall by 60 dB"),
+        "band limit": Corruption(_band, (6000, 4000, 3000, 2000, 1200), "100 to {} Hz"),
+        "clipping": Corruption(_clip, (0.5, 0.3, 0.2, 0.1, 0.05), "at {} of the peak"),
+    }
+
+
+def robustness(model: Model, data: Path) -> dict[str, Any]:
+    """What `robustness.json` holds.
+
+    Returns
+    -------
+    `clean` and, for each of `corruptions` at each of its five strengths: `accuracy`,
+    `unweighted_average_recall` and, for voices, `refused`, the share of clips left unanswered.
+    """
+    answer = _face_measures if model.info.task == "face" else _voice_measures
+    return {
+        "split": "test",
+        "command": f"python -m training report {model.info.name} --data PATH",
+        **answer(model, data),
+    }
+
+
+def _face_measures(model: Model, data: Path) -> dict[str, Any]:
+    faces = fer2013.load(data)["test"]
+
+    def measure(chosen: list[Image]) -> dict[str, float]:
+        stacked = np.stack(chosen)
+        logits = [classify(stacked[i : i + 128], model)[0] for i in range(0, len(stacked), 128)]
+        return _scores(faces.labels, np.concatenate(logits).argmax(axis=1))
+
+    return _measures(list(faces.images), FACE_CORRUPTIONS, measure)
+
+
+def _voice_measures(model: Model, data: Path) -> dict[str, Any]:
+    clips = [c for c in voices.clips(data) if c.split == "test" and c.corpus in CORPORA]
+    rng = np.random.default_rng(7)
+    cells: dict[tuple[str, str], list[voices.Clip]] = {}
+    for i in rng.permutation(len(clips)):
+        cells.setdefault((clips[i].corpus, clips[i].emotion), []).append(clips[i])
+    heard = voices.hear(data, [c for cell in cells.values() for c in cell[:CLIPS_PER_CELL]])
+    training = [c for c in voices.clips(data) if c.split == "train" and c.corpus in CORPORA]
+    crowd = [training[i] for i in rng.permutation(len(training))[:60]]
+
+    def measure(chosen: list[Samples]) -> dict[str, float]:
+        answers = np.array([_answer(samples, model) for samples in chosen])
+        return {
+            **_scores(heard.labels, answers),
+            "refused": round(float(np.mean(answers == NO_ANSWER)), 4),
+        }
+
+    return _measures(heard.samples, voice_corruptions(voices.hear(data, crowd).samples), measure)
+
+
+def _answer(samples: Samples, model: Model) -> int:
+    recording = Recording("", samples, SAMPLE_RATE, channels=1, clipped=0.0)
+    try:
+        return int(overall_logits(samples, find_speech(recording), model).argmax())
+    except DuetError:
+        return NO_ANSWER
+
+
+def _scores(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> dict[str, float]:
+    recall = [np.mean(answers[labels == e] == e) for e in range(len(EMOTIONS)) if e in labels]
+    return {
+        "accuracy": round(float(np.mean(answers == labels)), 4),
+        "unweighted_average_recall": round(float(np.mean(recall)), 4),
+    }
+
+
+def _measures(
+    examples: list[T],
+    corruptions: dict[str, Corruption[T]],
+    measure: Callable[[list[T]], dict[str, float]],
+) -> dict[str, Any]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, corruption in corruptions.items():
+        found[name] = []
+        for number, strength in enumerate(corruption.strengths, 1):
+            seed = [zlib.crc32(name.encode()), number]
+            rng = np.random.default_rng(seed)
+            worse = [corruption.apply(example, strength, rng) for example in examples]
+            setting = corruption.settings()[number - 1]
+            found[name].append({"strength": number, "setting": setting, **measure(worse)})
+            print(f"{name}, {setting}: {found[name][-1]['accuracy']:.1%}", flush=True)
+    return {"n": len(examples), "clean": measure(examples), "corruptions": found}
