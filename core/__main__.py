@@ -168,8 +168,11 @@ def _pair(options: argparse.Namespace) -> int:
     return 0 if _answer(options, f"{options.picture} + {options.recording}", analyze) else 1
 
 
-def _answer(options: argparse.Namespace, source: str, analyze: Callable[[], AnyResult]) -> bool:
+def _answer(options: argparse.Namespace, name: str, analyze: Callable[[], AnyResult]) -> bool:
     """Print the result of `analyze`, or why there is none; True when there is one."""
+    from core.media import printable
+
+    source = printable(name)
     try:
         result = analyze()
     except DuetError as error:

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import streamlit as st
 
 from core.labels import EMOTIONS
 from core.results import FaceResult, ImageResult
-from core.ui import cards, ending, engine, entry, exports, inputs, keep, views
-from core.ui.engine import Trouble
+from core.ui import cards, engine, entry, exports, flow, inputs, views
 from core.ui.keep import Media
-
-SHELF = "face"
-
-
-def choose_face(result: ImageResult, media: Media) -> int:
-    """Which face to explain, the largest one at first."""
-    if len(result.faces) == 1:
-        return 0
-    chosen: int = st.pills(
-        f"{len(result.faces)} faces, largest first",
-        range(len(result.faces)),
-        default=0,
-        required=True,
-        format_func=lambda index: f"Face {index + 1}",
-        key=f"face_choice_{media.id}",
-        persist_state="session",
-    )
-    return chosen or 0
 
 
 def show(media: Media, result: ImageResult) -> None:
     """The answer, then the picture and how sure, then why, then details."""
     mirrored = media.origin == "camera" and inputs.mirrored()
-    chosen = choose_face(result, media)
+    question = f"{len(result.faces)} faces, largest first"
+    chosen = flow.choose_face(result, question, f"face_choice_{media.id}")
     face = result.faces[chosen]
     cards.answer("Looks", face.emotion, "face_answer")
     cards.notes(face.quality)
@@ -89,45 +69,23 @@ def details(result: ImageResult, chosen: int) -> None:
     views.framed(face)
 
 
-def page() -> None:
-    """Pictures in, answers out."""
-    st.title("Face")
-    st.markdown("Take a picture or upload some; every face in it is found and read.")
-    inputs.picture(SHELF, many=True)
-    inputs.full_notice(SHELF)
-    model = inputs.model("face")
-    if not keep.shelf(SHELF):
-        cards.empty(
-            "face",
-            "No picture yet. Take one, upload one, or try the sample: a face drawn by code.",
-            "face_empty",
-        )
-        inputs.sample(SHELF, "face")
-        return
-    key_of = partial(engine.face_key, model=model)
-    analyse = partial(engine.face, model=model)
-    inputs.analyse_all(SHELF, key_of, analyse)
-    with st.container(key="face_result"):
-        st.divider()
-        media = inputs.pick(SHELF)
-        with st.spinner("Reading the picture", show_time=False):
-            result = analyse(media)
-        if isinstance(result, Trouble):
-            engine.show_trouble(result, "face_trouble")
-        else:
-            if media.origin == "sample":
-                st.caption("A sample: this face was drawn by code and belongs to nobody.")
-            show(media, result)
-    answers = [(item, analyse(item)) for item in keep.shelf(SHELF) if keep.known(key_of(item))]
-    ending.show(
-        SHELF,
-        "picture",
-        answers,
-        lambda result: [face.emotion for face in result.faces],
-        exports.faces_csv,
-    )
-
-
 entry.through_home()
-page()
+st.title("Face")
+st.markdown("Take a picture or upload some; every face in it is found and read.")
+inputs.picture("face", many=True)
+flow.follow(
+    flow.Course(
+        task="face",
+        thing="picture",
+        icon="face",
+        empty="No picture yet. Take one, upload one, or try the sample: a face drawn by code.",
+        waiting="Reading the picture",
+        sample="this face was drawn by code",
+        key=engine.face_key,
+        analyse=engine.face,
+        show=show,
+        emotions=lambda result: [face.emotion for face in result.faces],
+        table=exports.faces_csv,
+    )
+)
 cards.footer()

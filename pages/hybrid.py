@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from core.results import FaceResult, HybridResult, ImageResult, VoiceResult
-from core.ui import cards, engine, entry, exports, inputs, keep, views
+from core.ui import cards, engine, entry, exports, flow, inputs, keep, views
 from core.ui.engine import Trouble
 from core.ui.looks import AGREEMENT_ICONS
 from core.ui.samples import drawn_face, synthetic_voice
@@ -31,18 +33,12 @@ def picture_way() -> ImageResult | None:
     st.subheader("Picture")
     with st.container(key="hybrid_face"):
         inputs.picture(PICTURE, many=False)
-        model = inputs.model("face")
-        items = keep.shelf(PICTURE)
-        if not items:
-            cards.empty("face", "No picture yet. Take or upload one.", "hybrid_face_empty")
-            _borrow("face", PICTURE, "Use the picture from the Face page")
-            return None
-        with st.spinner("Reading the picture", show_time=False):
-            result = engine.face(items[0], model)
-        if isinstance(result, Trouble):
-            engine.show_trouble(result, "hybrid_face_trouble")
-            return None
-        return result
+        analyse = partial(engine.face, model=inputs.model("face"))
+        if items := keep.shelf(PICTURE):
+            return flow.read("Reading the picture", items[0], analyse, "hybrid_face_trouble")
+        cards.empty("face", "No picture yet. Take or upload one.", "hybrid_face_empty")
+        _borrow("face", PICTURE, "Use the picture from the Face page")
+        return None
 
 
 def recording_way() -> VoiceResult | None:
@@ -50,18 +46,12 @@ def recording_way() -> VoiceResult | None:
     st.subheader("Recording")
     with st.container(key="hybrid_voice"):
         inputs.recording(RECORDING, many=False)
-        model = inputs.model("voice")
-        items = keep.shelf(RECORDING)
-        if not items:
-            cards.empty("mic", "No recording yet. Record or upload one.", "hybrid_voice_empty")
-            _borrow("voice", RECORDING, "Use the recording from the Voice page")
-            return None
-        with st.spinner("Listening", show_time=False):
-            result = engine.voice(items[0], model)
-        if isinstance(result, Trouble):
-            engine.show_trouble(result, "hybrid_voice_trouble")
-            return None
-        return result
+        analyse = partial(engine.voice, model=inputs.model("voice"))
+        if items := keep.shelf(RECORDING):
+            return flow.read("Listening", items[0], analyse, "hybrid_voice_trouble")
+        cards.empty("mic", "No recording yet. Record or upload one.", "hybrid_voice_empty")
+        _borrow("voice", RECORDING, "Use the recording from the Voice page")
+        return None
 
 
 def _borrow(source: str, shelf: str, label: str) -> None:
@@ -77,22 +67,6 @@ def _borrow(source: str, shelf: str, label: str) -> None:
             args=(shelf, media),
             kwargs={"single": True},
         )
-
-
-def whose(picture: ImageResult) -> int:
-    """Which face the voice belongs to, the largest one at first."""
-    if len(picture.faces) == 1:
-        return 0
-    chosen: int = st.pills(
-        "Whose voice is it?",
-        range(len(picture.faces)),
-        default=0,
-        required=True,
-        format_func=lambda index: f"Face {index + 1}",
-        key=f"hybrid_choice_{keep.shelf(PICTURE)[0].id}",
-        persist_state="session",
-    )
-    return chosen or 0
 
 
 def together(picture: ImageResult, recording: VoiceResult, chosen: int) -> HybridResult | None:
@@ -153,7 +127,10 @@ def seen_and_heard(picture: ImageResult | None, chosen: int, voice: VoiceResult 
 
 def results(picture: ImageResult | None, recording: VoiceResult | None) -> None:
     """Both answers together, each by itself, and how they came about."""
-    chosen = whose(picture) if picture else 0
+    chosen = 0
+    if picture:
+        key = f"hybrid_choice_{keep.shelf(PICTURE)[0].id}"
+        chosen = flow.choose_face(picture, "Whose voice is it?", key)
     result = together(picture, recording, chosen) if picture and recording else None
     simple(picture.faces[chosen] if picture else None, recording)
     if any(item.origin == "sample" for item in keep.shelf(PICTURE) + keep.shelf(RECORDING)):

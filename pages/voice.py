@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import streamlit as st
 
 from core.results import VoiceResult
-from core.ui import cards, ending, engine, entry, exports, inputs, keep, views
-from core.ui.engine import Trouble
+from core.ui import cards, engine, entry, exports, flow, inputs, views
 from core.ui.keep import Media
-
-SHELF = "voice"
 
 
 def show(media: Media, result: VoiceResult) -> None:
@@ -46,46 +41,24 @@ def details(result: VoiceResult) -> None:
     st.markdown("\n".join(f"- {line}" for line in lines))
 
 
-def page() -> None:
-    """Recordings in, answers out."""
-    st.title("Voice")
-    st.markdown("Say a sentence or upload a recording; the tone is read, not the words.")
-    inputs.recording(SHELF, many=True)
-    inputs.full_notice(SHELF)
-    model = inputs.model("voice")
-    if not keep.shelf(SHELF):
-        cards.empty(
-            "mic",
-            "No recording yet. Record a sentence, upload one, or try the sample: a voice "
-            "synthesised by code.",
-            "voice_empty",
-        )
-        inputs.sample(SHELF, "voice")
-        return
-    key_of = partial(engine.voice_key, model=model)
-    analyse = partial(engine.voice, model=model)
-    inputs.analyse_all(SHELF, key_of, analyse)
-    with st.container(key="voice_result"):
-        st.divider()
-        media = inputs.pick(SHELF)
-        with st.spinner("Listening", show_time=False):
-            result = analyse(media)
-        if isinstance(result, Trouble):
-            engine.show_trouble(result, "voice_trouble")
-        else:
-            if media.origin == "sample":
-                st.caption("A sample: this voice was synthesised by code and belongs to nobody.")
-            show(media, result)
-    answers = [(item, analyse(item)) for item in keep.shelf(SHELF) if keep.known(key_of(item))]
-    ending.show(
-        SHELF,
-        "recording",
-        answers,
-        lambda result: [result.emotion],
-        exports.voices_csv,
-    )
-
-
 entry.through_home()
-page()
+st.title("Voice")
+st.markdown("Say a sentence or upload a recording; the tone is read, not the words.")
+inputs.recording("voice", many=True)
+flow.follow(
+    flow.Course(
+        task="voice",
+        thing="recording",
+        icon="mic",
+        empty="No recording yet. Record a sentence, upload one, or try the sample: a voice "
+        "synthesised by code.",
+        waiting="Listening",
+        sample="this voice was synthesised by code",
+        key=engine.voice_key,
+        analyse=engine.voice,
+        show=show,
+        emotions=lambda result: [result.emotion],
+        table=exports.voices_csv,
+    )
+)
 cards.footer()
