@@ -63,9 +63,7 @@ def train(
     splits = fer2013.training_splits(data)
     weights: Path | None = None
     for number, stage in enumerate(STAGES, 1):
-        if epochs:
-            shorter = replace(stage.schedule, epochs=epochs, decay_epochs=None)
-            stage = replace(stage, schedule=shorter)
+        stage = replace(stage, schedule=stage.schedule.lasting(epochs))
         print(f"stage {number} of {len(STAGES)}", flush=True)
         weights = _train_stage(
             build, splits, run / f"stage{number}", stage, fraction, start=weights

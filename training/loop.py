@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +41,10 @@ class Schedule:
     kept (Polyak averaging); 0 keeps the weights as they are."""
     dtype_policy: str = "mixed_bfloat16"
     seed: int = 7
+
+    def lasting(self, epochs: int | None) -> Schedule:
+        """The same over another number of epochs, to its end; unchanged for None."""
+        return replace(self, epochs=epochs, decay_epochs=None) if epochs else self
 
 
 class MovingAverage(keras.callbacks.Callback):
