@@ -152,12 +152,14 @@ def train(
     if fraction < 1:
         rng = np.random.default_rng(seed)
         everything = everything.where(rng.random(len(everything)) < fraction)
-    for member in MEMBERS:
+    for place, member in enumerate(MEMBERS):
         weights: Path | None = None
         for number, stage in enumerate(STAGES, 1):
             schedule = replace(member.schedules[number - 1], seed=member.seed + number - 1)
             schedule = schedule.lasting(epochs)
-            print(f"{member.name}: stage {number} of {len(STAGES)}", flush=True)
+            print(
+                f"stage {place * len(STAGES) + number} of {len(MEMBERS) * len(STAGES)}", flush=True
+            )
             weights = _train_stage(
                 partial(build, widths=member.widths),
                 everything,
