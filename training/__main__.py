@@ -65,11 +65,19 @@ def _parser() -> argparse.ArgumentParser:
     framing.add_argument("--limit", type=_positive, default=3000, help="how many faces")
     framing.set_defaults(run_command=_framing)
 
+    prepare = commands.add_parser("prepare", help="write one tidy index of all data sets")
+    prepare.add_argument("--out", type=Path, help="Parquet file (default runs/index.parquet)")
+    prepare.set_defaults(run_command=_prepare)
+
+    summarise = commands.add_parser("summarise", help="write what the data pages show")
+    summarise.add_argument("--out", type=Path, help="folder (default core/summary)")
+    summarise.set_defaults(run_command=_summarise)
+
     for command in (train, export, evaluate, fusion):
         command.add_argument(
             "--models", type=Path, default=None, help="folder of model folders (default models/)"
         )
-    for command in (train, export, evaluate, fusion, framing):
+    for command in (train, export, evaluate, fusion, framing, prepare, summarise):
         command.add_argument(
             "--data", type=Path, required=True, help="folder that holds the data sets, or one set"
         )
@@ -157,6 +165,25 @@ def _framing(parsed: argparse.Namespace) -> None:
     from training.framing import main as measure
 
     print(json.dumps(measure(parsed.data, parsed.limit), indent=1))
+
+
+def _prepare(parsed: argparse.Namespace) -> None:
+    from core import index
+    from training.prepare import build
+
+    path = parsed.out or Path("runs") / index.INDEX_NAME
+    frame = build(parsed.data)
+    index.write(frame, path)
+    counts = frame.groupby(["dataset", "split"], observed=True).size().unstack(fill_value=0)
+    print(f"{counts.to_string()}\n{len(frame):,} files in {path}")
+
+
+def _summarise(parsed: argparse.Namespace) -> None:
+    from core.index import SUMMARY_FOLDER
+    from training.summarise import summarise
+
+    report = summarise(parsed.data, parsed.out or SUMMARY_FOLDER)
+    print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":
