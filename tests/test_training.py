@@ -14,6 +14,7 @@ import pytest
 from core.face.tensor import FACE_SIZE, face_tensor
 from core.labels import EMOTIONS
 from core.models import Model, read_info
+from core.predictions import read_predictions
 from tests.media_makers import wav
 from training import fer2013, fusion, measures, voice, voices
 from training.__main__ import main
@@ -83,9 +84,15 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
         "model.tflite",
         "model.json",
         "evaluation.json",
+        "predictions.npz",
         "history.csv",
         "README.md",
     }
+    for split, found in read_predictions(info).items():
+        measured = info.evaluation["splits"][split]["confusion_matrix"]
+        matrix = measures.confusion_matrix(found.labels, found.answers)
+        assert matrix.tolist() == measured
+        assert len(set(found.ids)) == len(found.ids)
     rows = list(csv.DictReader((folder / "history.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert [row["stage"] for row in rows] == ["1", "2"]
@@ -402,7 +409,8 @@ def test_fused_pairs_share_their_label_and_cover_all_emotions(monkeypatch):
     monkeypatch.setattr(fusion, "PAIRS_PER_EMOTION", 20)
     labels = np.repeat(np.arange(7), 5)
     logits = np.eye(7)[labels] * 9
-    answers = Answers(logits, labels, np.where(np.arange(35) % 2, "ravdess", "tess"))
+    corpora = np.where(np.arange(35) % 2, "ravdess", "tess")
+    answers = Answers(logits, labels, corpora, np.arange(35).astype(str))
     face, heard, truth = fusion.label_matched_pairs(
         answers, answers, (1.0, 1.0), np.random.default_rng(1)
     )

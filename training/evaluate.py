@@ -21,6 +21,7 @@ from core.face.classify import classify
 from core.labels import EMOTIONS
 from core.media import SAMPLE_RATE, decode_audio, decode_image
 from core.models import Model, ModelInfo, probabilities
+from core.predictions import Predictions
 from core.voice import analyze_voice, overall_logits
 from core.voice.features import log_mel_spectrogram, mel_centres
 from training import fer2013, folders, voices
@@ -38,11 +39,14 @@ class Answers:
     labels: NDArray[np.int64]
     groups: NDArray[np.str_]
     """(n,): corpus of each example; empty strings where there are none."""
+    ids: NDArray[np.str_]
+    """(n,): its file: the path inside FER2013, `corpus/path` of a recording."""
     left_out: tuple[str, ...] = ()
     """What could not be read, and why."""
 
-    def where(self, mask: NDArray[np.bool_]) -> Answers:
-        return Answers(self.logits[mask], self.labels[mask], self.groups[mask])
+    def where(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Answers:
+        """Those of a mask, or those of these numbers."""
+        return Answers(self.logits[rows], self.labels[rows], self.groups[rows], self.ids[rows])
 
 
 def face_answers(model: Model, data: Path, split: str) -> Answers:
@@ -57,7 +61,7 @@ def face_answers(model: Model, data: Path, split: str) -> Answers:
             for start in range(0, len(faces), 128)
         ]
     )
-    return Answers(logits, faces.labels, np.full(len(faces), ""))
+    return Answers(logits, faces.labels, np.full(len(faces), ""), np.array(faces.names))
 
 
 def voice_answers(model: Model, data: Path, split: str) -> Answers:
@@ -76,13 +80,14 @@ def voice_answers(model: Model, data: Path, split: str) -> Answers:
         np.stack(logits),
         heard.labels,
         heard.corpora,
+        np.array([f"{clip.corpus}/{clip.path}" for clip in heard.clips]),
         heard.left_out,
     )
 
 
 def folder_answers(model: Model, data: Path, faces: FaceMode) -> Answers:
     """On class-named folders of images or recordings, each file analysed as the app would."""
-    logits, labels, left_out = [], [], []
+    logits, labels, ids, left_out = [], [], [], []
     suffixes = IMAGE_SUFFIXES if model.info.task == "face" else voices.AUDIO_SUFFIXES
     for name, content, label in folders.examples(data, suffixes):
         try:
@@ -96,9 +101,11 @@ def folder_answers(model: Model, data: Path, faces: FaceMode) -> Answers:
             continue
         logits.append(np.log(np.maximum(emotion.probabilities, 1e-12)) * model.info.temperature)
         labels.append(label)
+        ids.append(name)
     if not labels:
         raise DataSetError(f"Nothing in {data} could be analysed. {left_out[0]}")
-    return Answers(np.array(logits), np.array(labels), np.full(len(labels), ""), tuple(left_out))
+    groups = np.full(len(labels), "")
+    return Answers(np.array(logits), np.array(labels), groups, np.array(ids), tuple(left_out))
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
@@ -118,10 +125,16 @@ def _summaries(answers: Answers, temperature: float, split: str) -> dict[str, An
     return found
 
 
-def evaluate(
+def answers_by_split(
     model: Model, data: Path, split: str | None = None, faces: FaceMode = "cropped"
-) -> dict[str, Any]:
-    """Splits -> measures (see `training.measures.summary`), on what is found at `data`."""
+) -> dict[str, Answers]:
+    """The model's answers on each split found at `data`, or on one of them.
+
+    Raises
+    ------
+    DataSetError
+        When there is no such split.
+    """
     info = model.info
     known: dict[str, Callable[[], Answers]] = {"folder": lambda: folder_answers(model, data, faces)}
     if info.task == "face" and locate(data, "fer2013") is not None:
@@ -131,17 +144,33 @@ def evaluate(
         known = {name: partial(voice_answers, model, data, name) for name in ("validation", "test")}
     if split is not None and split not in known:
         raise DataSetError(f"{data} has no split {split!r}; there are {', '.join(known)}.")
-    splits: dict[str, Any] = {}
-    for name, answer in known.items():
-        if split in (None, name):
-            answers = answer()
-            splits.update(_summaries(answers, info.temperature, name))
-            if answers.left_out:
-                splits[name]["left_out"] = list(answers.left_out)
-    report: dict[str, Any] = {"name": info.name, "splits": splits}
-    if info.task == "voice" and split is None and "test" in known:
+    return {name: answer() for name, answer in known.items() if split in (None, name)}
+
+
+def evaluate(
+    model: Model, data: Path, split: str | None = None, faces: FaceMode = "cropped"
+) -> dict[str, Any]:
+    """Splits -> measures (see `training.measures.summary`), on what is found at `data`."""
+    report = judged(model.info, answers_by_split(model, data, split, faces))
+    if model.info.task == "voice" and split is None and "test" in report["splits"]:
         report["corpus_or_emotion"] = corpus_or_emotion(model, data)
     return report
+
+
+def judged(info: ModelInfo, answers: dict[str, Answers]) -> dict[str, Any]:
+    """The measures of every split, calibrated as the model says."""
+    splits: dict[str, Any] = {}
+    for name, found in answers.items():
+        splits.update(_summaries(found, info.temperature, name))
+        if found.left_out:
+            splits[name]["left_out"] = list(found.left_out)
+    return {"name": info.name, "splits": splits}
+
+
+def predictions(info: ModelInfo, answers: Answers) -> Predictions:
+    """What each example was answered, for `predictions.npz`."""
+    p = probabilities(answers.logits, info.temperature)
+    return Predictions(answers.ids, answers.labels, p, answers.groups)
 
 
 def corpus_or_emotion(model: Model, data: Path) -> dict[str, Any]:

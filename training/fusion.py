@@ -64,7 +64,7 @@ def resampled(answers: Answers, rng: np.random.Generator) -> Answers:
             if len(cell):
                 rows.append(rng.choice(cell, len(cell)))
     chosen = np.concatenate(rows)
-    return Answers(answers.logits[chosen], answers.labels[chosen], answers.groups[chosen])
+    return answers.where(chosen)
 
 
 def candidates(method: str) -> list[FusionRule]:

@@ -9,8 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from core.models import MODELS_FOLDER, Model, read_info
+from core.predictions import write_predictions
 from training.card import write_card
-from training.evaluate import Answers, evaluate, face_answers, fit_temperature, voice_answers
+from training.evaluate import (
+    Answers,
+    answers_by_split,
+    corpus_or_emotion,
+    face_answers,
+    fit_temperature,
+    judged,
+    predictions,
+    voice_answers,
+)
 from training.export import (
     rebuild,
     to_litert,
@@ -74,17 +84,26 @@ def ship(name: str, data: Path, run: Path, models: Path = MODELS_FOLDER) -> Path
 
 
 def write_evaluation(folder: Path, data: Path) -> dict[str, Any]:
-    """Measure the model in `folder` on `data`; write `evaluation.json` and the card."""
+    """Measure the model in `folder` on `data`.
+
+    Writes `evaluation.json`, from the same answers `predictions.npz`, and the card.
+    """
     info = read_info(folder)
-    measured = evaluate(Model(info), data)
+    model = Model(info)
+    answers = answers_by_split(model, data)
+    measured = judged(info, answers)
     if not {"validation", "test"} <= set(measured["splits"]):
         raise DataSetError(f"{data} does not hold the data sets that {info.name} is judged on.")
+    if info.task == "voice":
+        measured["corpus_or_emotion"] = corpus_or_emotion(model, data)
     report = {
         **measured,
         "command": f"python -m training evaluate {info.name} --data PATH --write",
         "date": datetime.now(UTC).date().isoformat(),
     }
     write_json(folder / "evaluation.json", report)
+    kept = {split: predictions(info, answers[split]) for split in ("validation", "test")}
+    write_predictions(folder, kept)
     write_card(folder)
     return report
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from core.datasets import CORPORA
 from core.errors import DuetError
 from core.labels import EMOTIONS, INDEX
 from core.media import decode_audio
@@ -21,7 +22,6 @@ from core.voice import features, find_speech
 from training.files import DataSetError, Files, locate
 
 AUDIO_SUFFIXES = {".wav", ".ogg", ".flac", ".mp3", ".m4a", ".opus", ".webm"}
-CORPORA = ("ravdess", "crema_d", "savee", "tess")
 
 TEST_SPEAKERS = {
     "ravdess": {"2", "5", "14", "15", "16"},

@@ -1,0 +1,98 @@
+"""One way to read a data set, whether it is a folder or a zip (stored or deflated)."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from core.models import Task
+
+
+class DataSetError(Exception):
+    """The data are not there or not as expected; the message says what to do."""
+
+
+class Files:
+    """The files below a folder or inside a zip, by their path relative to it."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._zip: zipfile.ZipFile | None = None
+        if self.path.is_dir():
+            self.names = sorted(
+                p.relative_to(self.path).as_posix() for p in self.path.rglob("*") if p.is_file()
+            )
+        elif zipfile.is_zipfile(self.path):
+            self._zip = zipfile.ZipFile(self.path)
+            self.names = sorted(n for n in self._zip.namelist() if not n.endswith("/"))
+        else:
+            raise DataSetError(f"{self.path} is neither a folder nor a zip file.")
+        self.names = [n for n in self.names if not _is_hidden(n)]
+
+    def read(self, name: str) -> bytes:
+        """The content of one file.
+
+        Raises
+        ------
+        DataSetError
+            When there is no such file below the folder or inside the zip.
+        """
+        missing = DataSetError(f"{self.path} has no file {name}.")
+        if self._zip is not None:
+            try:
+                return self._zip.read(name)
+            except KeyError:
+                raise missing from None
+        path = self.path / name
+        if not path.resolve().is_relative_to(self.path.resolve()):
+            raise missing
+        try:
+            return path.read_bytes()
+        except OSError:
+            raise missing from None
+
+    def with_suffix(self, suffixes: set[str]) -> Iterator[PurePosixPath]:
+        """Paths whose lower-case suffix is in `suffixes`, sorted."""
+        for name in self.names:
+            path = PurePosixPath(name)
+            if path.suffix.lower() in suffixes:
+                yield path
+
+
+CORPORA = ("ravdess", "crema_d", "savee", "tess")
+"""The voice sets."""
+
+
+def set_of(example: str, task: Task) -> tuple[str, str]:
+    """(data set, path inside it) of an example as `core.predictions` names it.
+
+    A picture is named by its path inside FER2013, a recording by `corpus/path`.
+    """
+    if task == "face":
+        return "fer2013", example
+    corpus, _, path = example.partition("/")
+    return corpus, path
+
+
+def present(data: Path | str) -> tuple[str, ...]:
+    """Which of the data sets are found at `data`."""
+    return tuple(name for name in ("fer2013", *CORPORA) if locate(data, name) is not None)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+
+
+def locate(data: Path | str, name: str) -> Path | None:
+    """The data set `name` at or below `data`: `data` itself, `data/name` or `data/name.zip`.
+
+    Returns None when it is not there.
+    """
+    data = Path(data)
+    if data.name.lower() in (name, f"{name}.zip") and data.exists():
+        return data
+    for candidate in (data / name, data / f"{name}.zip"):
+        if candidate.exists():
+            return candidate
+    return None
