@@ -92,9 +92,9 @@ def write(frame: pd.DataFrame, path: Path) -> None:
 def read(path: Path = SUMMARY_FOLDER / INDEX_NAME) -> pd.DataFrame:
     """The index at `path` with what follows from it; read once. Not to be changed.
 
-    Adds `id` (as `core.predictions` names an example), `group` (the id of the first file with the same content, the file itself where there is none
-    before it), `copies` (files with this content), `labels` (different labels that they carry)
-    and `across` (whether they lie in more than one split).
+    Adds `id` (as `core.predictions` names an example), `group` (the id of the first file with
+    the same content, its own where none comes before it), `copies` (files with this content),
+    `labels` (how many labels they carry) and `across` (whether they lie in several splits).
 
     Raises
     ------

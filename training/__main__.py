@@ -65,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     framing.add_argument("--limit", type=_positive, default=3000, help="how many faces")
     framing.set_defaults(run_command=_framing)
 
+    chart = commands.add_parser("map", help="lay out the test set as a model sees it")
+    chart.add_argument("name")
+    chart.set_defaults(run_command=_map)
+
     prepare = commands.add_parser("prepare", help="write one tidy index of all data sets")
     prepare.add_argument("--out", type=Path, help="Parquet file (default runs/index.parquet)")
     prepare.set_defaults(run_command=_prepare)
@@ -73,11 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     summarise.add_argument("--out", type=Path, help="folder (default core/summary)")
     summarise.set_defaults(run_command=_summarise)
 
-    for command in (train, export, evaluate, fusion):
+    for command in (train, export, evaluate, fusion, chart):
         command.add_argument(
             "--models", type=Path, default=None, help="folder of model folders (default models/)"
         )
-    for command in (train, export, evaluate, fusion, framing, prepare, summarise):
+    for command in (train, export, evaluate, fusion, framing, chart, prepare, summarise):
         command.add_argument(
             "--data", type=Path, required=True, help="folder that holds the data sets, or one set"
         )
@@ -165,6 +169,13 @@ def _framing(parsed: argparse.Namespace) -> None:
     from training.framing import main as measure
 
     print(json.dumps(measure(parsed.data, parsed.limit), indent=1))
+
+
+def _map(parsed: argparse.Namespace) -> None:
+    from core.models import read_info
+    from training.map import lay_out
+
+    print(lay_out(read_info(_models(parsed) / parsed.name), parsed.data))
 
 
 def _prepare(parsed: argparse.Namespace) -> None:

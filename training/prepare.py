@@ -25,13 +25,13 @@ from core.voice.features import DYNAMIC_RANGE_DB, log_mel_spectrogram, trim
 from training import fer2013, voices
 from training.files import DataSetError, Files, locate
 
-CREMA_D_WOMEN = frozenset(
-    (
-        "1002 1003 1004 1006 1007 1008 1009 1010 1012 1013 1018 1020 1021 1024 1025 1028 "
-        "1029 1030 1037 1043 1046 1047 1049 1052 1053 1054 1055 1056 1058 1060 1061 1063 "
-        "1072 1073 1074 1075 1076 1078 1079 1082 1084 1089 1091 "
-    ).split()
-)
+# fmt: off
+CREMA_D_WOMEN = frozenset({
+    1002, 1003, 1004, 1006, 1007, 1008, 1009, 1010, 1012, 1013, 1018, 1020, 1021, 1024, 1025,
+    1028, 1029, 1030, 1037, 1043, 1046, 1047, 1049, 1052, 1053, 1054, 1055, 1056, 1058, 1060,
+    1061, 1063, 1072, 1073, 1074, 1075, 1076, 1078, 1079, 1082, 1084, 1089, 1091,
+})
+# fmt: on
 """From the corpus's own VideoDemographics.csv (ODbL 1.0)."""
 
 INTENSITIES = {"01": "normal", "02": "strong", "LO": "low", "MD": "medium", "HI": "strong"}
@@ -146,7 +146,7 @@ def spoken(clip: voices.Clip) -> tuple[str, str, str]:
         return sex, parts[4], INTENSITIES.get(parts[3], "")
     if clip.corpus == "crema_d":
         parts = stem.split("_")
-        sex = "female" if clip.speaker in CREMA_D_WOMEN else "male"
+        sex = "female" if int(clip.speaker) in CREMA_D_WOMEN else "male"
         return sex, parts[1], INTENSITIES.get(parts[3], "")
     if clip.corpus == "savee":
         return "male", stem.split("_")[1], ""

@@ -47,7 +47,7 @@ class Averages:
         self._sum[dataset, label] += values
         self._squares[dataset, label] += values**2
 
-    def keys(self) -> list[tuple[str, str]]:
+    def known(self) -> list[tuple[str, str]]:
         return sorted(self._count)
 
     def mean(self, dataset: str, label: str) -> NDArray[np.float64]:
@@ -81,7 +81,7 @@ def _write_faces(averages: Averages, path: Path) -> None:
     """`mean` and `deviation`, float16 (7, 48, 48) in grey levels; NaN for a missing emotion."""
     shape = (len(EMOTIONS), 48, 48)
     mean, deviation = np.full(shape, np.nan, np.float16), np.full(shape, np.nan, np.float16)
-    for dataset, label in averages.keys():
+    for dataset, label in averages.known():
         if dataset in index.FACE_SETS:
             number = EMOTIONS.index(label)
             mean[number] = averages.mean(dataset, label)
@@ -95,7 +95,7 @@ def _write_voices(averages: Averages, path: Path) -> None:
     A corpus that lacks an emotion holds 255 there.
     """
     found: dict[str, NDArray[np.uint8]] = {}
-    for dataset, label in averages.keys():
+    for dataset, label in averages.known():
         if dataset in index.VOICE_SETS:
             mean = averages.mean(dataset, label)
             blank = np.full((len(EMOTIONS), *mean.shape), 255, np.uint8)
