@@ -18,12 +18,24 @@ st.logo(LOGO, size="large")
 engine.warm()
 
 page = st.navigation(
-    [
-        st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
-        st.Page("pages/face.py", title="Face", icon=":material/face:", url_path="face"),
-        st.Page("pages/voice.py", title="Voice", icon=":material/mic:", url_path="voice"),
-        st.Page("pages/hybrid.py", title="Hybrid", icon=":material/group_work:", url_path="hybrid"),
-    ],
+    {
+        "": [
+            st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
+            st.Page("pages/face.py", title="Face", icon=":material/face:", url_path="face"),
+            st.Page("pages/voice.py", title="Voice", icon=":material/mic:", url_path="voice"),
+            st.Page(
+                "pages/hybrid.py", title="Hybrid", icon=":material/group_work:", url_path="hybrid"
+            ),
+        ],
+        "Models": [
+            st.Page(
+                "pages/models.py", title="Models", icon=":material/leaderboard:", url_path="models"
+            ),
+            st.Page(
+                "pages/train.py", title="Train", icon=":material/model_training:", url_path="train"
+            ),
+        ],
+    },
     position="top",
 )
 keep.turned_to(page.url_path)

@@ -402,6 +402,26 @@ def _recording() -> bytes:
     return wav(samples[: round(SPEECH_SECONDS * media.SAMPLE_RATE)])
 
 
+def model_speed(info: models.ModelInfo, runs: int = 20) -> float:
+    """Median milliseconds of one answer: a framed face and its mirror image, or 3 s of sound.
+
+    Raises
+    ------
+    DuetError
+        `damaged_model` when the model does not load.
+    """
+    from core.voice import overall_logits
+
+    model, rng = models.load(info), np.random.default_rng(7)
+    face = rng.integers(0, 255, (1, FACE_SIZE, FACE_SIZE), np.uint8)
+    sound = rng.normal(0, 0.1, round(SPEECH_SECONDS * media.SAMPLE_RATE)).astype(np.float32)
+    call: Callable[[], object] = partial(classify, face, model)
+    if info.task == "voice":
+        call = partial(overall_logits, sound, [(0.0, SPEECH_SECONDS)], model)
+    times = [_timed(call) for _ in range(WARM_UP + runs)][WARM_UP:]
+    return float(np.median(times))
+
+
 def _before_a_wall(grey: NDArray[np.uint8], side: int) -> bytes:
     """A JPEG of `PHOTO_SIZE`: a square picture, brought to `side` pixels, on a grey gradient."""
     width, height = PHOTO_SIZE

@@ -21,6 +21,7 @@ Code = Literal[
     "unknown_model",
     "damaged_model",
     "no_detector",
+    "busy",  # something is at work that runs one at a time
     "internal",  # a defect of ours; the message says so
 ]
 

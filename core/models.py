@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from core import places
 from core.errors import DuetError
 from core.labels import EMOTIONS
 
@@ -38,6 +39,11 @@ class ModelInfo:
     folder: Path
     card: dict[str, Any]
     """All of `model.json`."""
+
+    @property
+    def own(self) -> bool:
+        """Whether it was trained from the app by whoever uses it."""
+        return self.folder.parent == places.own_models()
 
     @cached_property
     def evaluation(self) -> dict[str, Any]:
@@ -111,17 +117,20 @@ def read_info(folder: Path) -> ModelInfo:
 
 
 def installed(folder: Path | None = None) -> tuple[list[ModelInfo], list[BrokenModel]]:
-    """Usable and broken model folders, defaults first, then by name."""
+    """Usable and broken model folders below `folder`; defaults first, own ones last, by name.
+
+    Without `folder`, those that ship and those that were trained from the app.
+    """
     models, broken = [], []
-    root = folder or MODELS_FOLDER
-    for candidate in sorted(root.iterdir()) if root.is_dir() else []:
-        if not candidate.is_dir() or candidate.name.startswith((".", "_")):
-            continue
-        try:
-            models.append(read_info(candidate))
-        except DuetError as error:
-            broken.append(BrokenModel(candidate, error.message))
-    models.sort(key=lambda m: (not m.default, m.name))
+    for root in [folder] if folder else [MODELS_FOLDER, places.own_models()]:
+        for candidate in sorted(root.iterdir()) if root and root.is_dir() else []:
+            if not candidate.is_dir() or candidate.name.startswith((".", "_")):
+                continue
+            try:
+                models.append(read_info(candidate))
+            except DuetError as error:
+                broken.append(BrokenModel(candidate, error.message))
+    models.sort(key=lambda m: (not m.default, m.own, m.name))
     return models, broken
 
 

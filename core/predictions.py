@@ -74,6 +74,16 @@ class Predictions:
             self.ids[rows], self.labels[rows], self.probabilities[rows], self.groups[rows]
         )
 
+    def aligned_with(self, other: Predictions) -> Predictions | None:
+        """These answers in the order of the other's; None unless both are on the same examples."""
+        mine, theirs = np.argsort(self.ids, kind="stable"), np.argsort(other.ids, kind="stable")
+        same = len(self) == len(other) and np.array_equal(self.ids[mine], other.ids[theirs])
+        if not same or not np.array_equal(self.labels[mine], other.labels[theirs]):
+            return None
+        order = np.empty(len(self), np.int64)
+        order[theirs] = mine
+        return self.where(order)
+
 
 def write_predictions(folder: Path, splits: dict[str, Predictions]) -> Path:
     """Write `predictions.npz` of a model folder: split -> answers."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.browser import SHARED, environment
+
+# What is trained from the app on this machine stays out of the tests.
+os.environ["DUET_HOME"] = tempfile.mkdtemp(prefix="duet-home-")
 
 # Before any test opens the face detector, which is chosen once per process.
 os.environ.update(environment())

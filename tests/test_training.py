@@ -13,6 +13,7 @@ import pytest
 
 from core.face.tensor import FACE_SIZE, face_tensor
 from core.labels import EMOTIONS
+from core.measures import confusion_matrix
 from core.models import Model, read_info
 from core.predictions import read_predictions
 from tests.media_makers import wav
@@ -90,7 +91,7 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
     }
     for split, found in read_predictions(info).items():
         measured = info.evaluation["splits"][split]["confusion_matrix"]
-        matrix = measures.confusion_matrix(found.labels, found.answers)
+        matrix = confusion_matrix(found.labels, found.answers)
         assert matrix.tolist() == measured
         assert len(set(found.ids)) == len(found.ids)
     rows = list(csv.DictReader((folder / "history.csv").open()))

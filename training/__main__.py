@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(run_command=_export)
     for command in (train, export):
         command.add_argument("--run", type=Path, help="checkpoints (default runs/NAME)")
+        command.add_argument("--called", help="name of the model folder (default NAME)")
 
     evaluate = commands.add_parser("evaluate", help="measure an installed model")
     evaluate.add_argument("name")
@@ -131,11 +132,23 @@ def _export(parsed: argparse.Namespace) -> None:
     from training.ship import ship
 
     run = parsed.run or Path("runs") / _known(parsed.name)
-    folder = ship(parsed.name, parsed.data, run, _models(parsed))
+    folder = ship(parsed.name, parsed.data, run, _models(parsed), parsed.called, _said(parsed))
     from core.models import read_info
 
     info = read_info(folder)
     print(headline(info, info.evaluation))
+
+
+def _said(parsed: argparse.Namespace) -> str:
+    """The command that trains such a model, but for where things lie."""
+    words = [f"python -m training train {parsed.name} --data PATH"]
+    if parsed.called:
+        words.append(f"--called {parsed.called}")
+    if getattr(parsed, "epochs", None):
+        words.append(f"--epochs {parsed.epochs}")
+    if getattr(parsed, "fraction", 1.0) < 1:
+        words.append(f"--fraction {parsed.fraction:g}")
+    return " ".join(words)
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:

@@ -27,7 +27,7 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
         *_details(evaluation),
         "## How it was made",
         f"{card['data']}.",
-        f"`python -m training train {card['name']} --data PATH`: {card['epochs']} epochs, "
+        f"`{card.get('command') or _usual_command(card)}`: {card['epochs']} epochs, "
         + ", then ".join(_stage(stage) for stage in card["stages"])
         + f"; seed {card['seed']}, "
         f"{card['wall_time_hours']:.1f} h on {card['hardware']}; commit `{card['git_commit']}`; "
@@ -41,6 +41,10 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
         f"Weights: {card['licence_of_weights']}. Data: {card['licence_of_data']}.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _usual_command(card: dict[str, Any]) -> str:
+    return f"python -m training train {card['name']} --data PATH"
 
 
 def _stage(stage: dict[str, Any]) -> str:

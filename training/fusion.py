@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 
 from core.fusion import METHODS, FusionRule, join, meant_given_answer
 from core.labels import EMOTIONS
+from core.measures import confusion_matrix
 from core.models import MODELS_FOLDER, Model, probabilities
 from training.evaluate import Answers, face_answers, voice_answers
 from training.export import write_json
-from training.measures import (
-    confusion_matrix,
-    expected_calibration_error,
-)
+from training.measures import expected_calibration_error
 
 PAIRS_PER_EMOTION = 1000
 SEED = 7

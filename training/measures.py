@@ -8,15 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.labels import EMOTIONS
+from core.measures import confusion_matrix, reliability
 
 Labels = NDArray[np.int64]
-
-
-def confusion_matrix(labels: Labels, answers: Labels) -> NDArray[np.int64]:
-    """Counts (7, 7): row is the true emotion, column the answer."""
-    matrix = np.zeros((len(EMOTIONS), len(EMOTIONS)), np.int64)
-    np.add.at(matrix, (labels, answers), 1)
-    return matrix
 
 
 def unweighted_average_recall(labels: Labels, answers: Labels) -> float:
@@ -27,19 +21,9 @@ def unweighted_average_recall(labels: Labels, answers: Labels) -> float:
     return float(np.mean(matrix.diagonal()[present] / support[present]))
 
 
-def expected_calibration_error(
-    probabilities: NDArray[np.floating], labels: Labels, bins: int = 15
-) -> float:
+def expected_calibration_error(probabilities: NDArray[np.floating], labels: Labels) -> float:
     """Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017)."""
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    error = 0.0
-    for b in range(bins):
-        rows = index == b
-        if rows.any():
-            error += rows.mean() * abs(right[rows].mean() - confidence[rows].mean())
-    return float(error)
+    return reliability(probabilities, labels).error
 
 
 def bootstrap_interval(

@@ -28,6 +28,8 @@ class Recipe:
     architecture: str
     input: dict[str, Any]
     data: str
+    held_apart: str
+    """How what the model is judged on was kept out of what it learnt from."""
     data_licence: str
     limits: str
     train: Callable[..., Path]
@@ -60,6 +62,7 @@ RECIPES: dict[str, Recipe] = {
         input={"shape": ["n", 48, 48, 1], "preprocessing": "core.face.tensor.face_tensor"},
         data="FER2013 Training (copies of PublicTest and PrivateTest images removed); "
         "chosen and calibrated on PublicTest; judged on PrivateTest",
+        held_apart="No copy of a test picture stands in the training data.",
         data_licence="FER2013: Kaggle competition data, research use",
         limits="FER2013's pictures were found by web searches for emotion words and labelled by a "
         "few people, often wrongly; who is in them (age, sex, origin) is not recorded, so "
@@ -79,6 +82,7 @@ RECIPES: dict[str, Recipe] = {
         },
         data="RAVDESS, CREMA-D, SAVEE and TESS, split by speaker; chosen and calibrated on the "
         "validation speakers; judged on the test speakers",
+        held_apart="Nobody who is heard in the test was heard in training.",
         data_licence="RAVDESS CC BY-NC-SA 4.0; CREMA-D ODbL 1.0; SAVEE research use; "
         "TESS CC BY-NC-ND 4.0",
         limits="All its speakers are adults who act in English; it was not measured on children, "

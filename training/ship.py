@@ -43,8 +43,20 @@ def validation_answers(model: Model, data: Path) -> Answers:
     return measure(model, data, "validation")
 
 
-def ship(name: str, data: Path, run: Path, models: Path = MODELS_FOLDER) -> Path:
+def ship(
+    name: str,
+    data: Path,
+    run: Path,
+    models: Path = MODELS_FOLDER,
+    called: str | None = None,
+    command: str | None = None,
+) -> Path:
     """Write the model folder of a run; return it.
+
+    Parameters
+    ----------
+    called : name of the folder and the model, if not the recipe's own; never a default model then.
+    command : what made the run, for the card.
 
     The first of `QUANTISATIONS` that costs at most `MOST_LOSS` on validation data is shipped; if
     none does, float16. All measurements go into `model.json`.
@@ -54,12 +66,16 @@ def ship(name: str, data: Path, run: Path, models: Path = MODELS_FOLDER) -> Path
     network = rebuild(name, stages[-1] / "best.weights.h5")
     examples = recipe.examples(data)
     card = _card(name, recipe, network.count_params(), stages)
+    if command:
+        card["command"] = command
+    if called and called != name:
+        card.update(name=called, title=f"{recipe.title} ({called})", default=False)
     measured: dict[str, Any] = {}
     chosen: tuple[str, bytes, Answers] | None = None
     for quantisation in ("float32", *QUANTISATIONS):
         content = to_litert(network, quantisation, iter(examples))
         with tempfile.TemporaryDirectory() as scratch:
-            folder = write_folder(name, content, card, [], Path(scratch))
+            folder = write_folder(card["name"], content, card, [], Path(scratch))
             answers = validation_answers(Model(read_info(folder)), data)
         score = recipe.score(answers.labels, answers.logits.argmax(axis=1))
         measured[quantisation] = {"validation_score": round(score, 4), "bytes": len(content)}
@@ -78,7 +94,7 @@ def ship(name: str, data: Path, run: Path, models: Path = MODELS_FOLDER) -> Path
         quantisation=quantisation,
         quantisations=measured,
     )
-    folder = write_folder(name, content, card, _history(stages), models)
+    folder = write_folder(card["name"], content, card, _history(stages), models)
     write_evaluation(folder, data)
     return folder
 
@@ -151,7 +167,9 @@ def _card(name: str, recipe: Recipe, parameters: int, stages: list[Path]) -> dic
         "outputs": "logits and the evidence they are made of",
         "temperature": 1.0,
         "default": True,
+        "recipe": name,
         "data": recipe.data,
+        "held_apart": recipe.held_apart,
         "stages": [state["recipe"] for state in states],
         "epochs": sum(state["epoch"] for state in states),
         "seed": states[0]["recipe"]["schedule"]["seed"],

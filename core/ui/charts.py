@@ -6,7 +6,7 @@ here is either one of the emotions' colours or a grey that shows on both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,8 @@ MAX_COLUMNS = 800
 """Points across a chart; more would not be visible and would slow the page."""
 
 
-def show(figure: go.Figure, key: str) -> None:
-    """Draw `figure` over the width there is.
+def show(figure: go.Figure, key: str, on_select: Callable[[], None] | None = None) -> None:
+    """Draw `figure` over the width there is; `on_select` is called when a point is clicked.
 
     Its title is set as text above it, where it wraps on a narrow screen, and is what a screen
     reader says of the chart.
@@ -36,10 +36,19 @@ def show(figure: go.Figure, key: str) -> None:
     title = str(figure.layout.title.text)
     figure.update_layout(title=None)
     st.html(f'<p class="duet-finding">{title}</p>')
-    st.plotly_chart(figure, width="stretch", theme="streamlit", config=CONFIG, alt=title, key=key)
+    st.plotly_chart(
+        figure,
+        width="stretch",
+        theme="streamlit",
+        config=CONFIG,
+        alt=title,
+        key=key,
+        on_select=on_select or "ignore",
+        selection_mode="points",
+    )
 
 
-def _figure(title: str, x: str, y: str, height: int) -> go.Figure:
+def blank(title: str, x: str, y: str, height: int) -> go.Figure:
     """An empty figure: title that states the finding, axis titles with units."""
     import plotly.graph_objects as go
 
@@ -86,7 +95,7 @@ def waveform(
     import plotly.graph_objects as go
 
     spoken = f"{result.speech_seconds:.1f} of {result.duration:.1f} s are speech"
-    figure = _figure(f"Waveform: {spoken}", "time (s)", "amplitude", 220)
+    figure = blank(f"Waveform: {spoken}", "time (s)", "amplitude", 220)
     times = (np.arange(len(lowest)) + 0.5) * result.duration / len(lowest)
     figure.add_trace(
         go.Scatter(
@@ -126,7 +135,7 @@ def spectrogram(
 
     top = float(mel.max())
     loudest = int(mel.mean(axis=0).argmax())
-    figure = _figure(
+    figure = blank(
         f"Log-mel spectrogram: strongest around {centres[loudest]:.0f} Hz",
         "time (s)", "frequency (Hz, mel scale)", 290,
     )  # fmt: skip
@@ -165,7 +174,7 @@ def cepstrum(mfcc: NDArray[np.float32], duration: float) -> go.Figure:
     """Standardised MFCC, (columns, coefficients)."""
     import plotly.graph_objects as go
 
-    figure = _figure(
+    figure = blank(
         f"MFCC: how the timbre moves, {mfcc.shape[1]} coefficients",
         "time (s)",
         "coefficient",
@@ -207,7 +216,7 @@ def timeline(points: Sequence[TimelinePoint], duration: float) -> go.Figure:
     import plotly.graph_objects as go
 
     heard = [point for point in points if point.emotion]
-    figure = _figure(
+    figure = blank(
         f"Over time: {_changes(points)}", "time (s), middle of each window", "probability", 310
     )
     half = min((b.start - a.start for a, b in pairwise(points)), default=duration) / 2
@@ -277,7 +286,7 @@ def attention(result: VoiceResult) -> go.Figure:
     import plotly.graph_objects as go
 
     peak = float(result.attention_times[int(result.attention.argmax())])
-    figure = _figure(
+    figure = blank(
         f"Attention: the model listened most at {peak:.1f} s", "time (s)", "attention (%)", 210
     )
     red, green, blue = rgb(LOOKS[result.emotion.label].colour)

@@ -58,6 +58,14 @@ def attempt(job: Callable[[], T]) -> T | Trouble:
         )
 
 
+def told(job: Callable[[], T]) -> T | Trouble:
+    """The value of a job that reads a few small files, or what is wrong with them."""
+    try:
+        return job()
+    except DuetError as error:
+        return Trouble(error.code, error.message)
+
+
 def offered(task: Task) -> list[ModelInfo]:
     """Installed models for `task`, the default one first."""
     return [info for info in models.installed()[0] if info.task == task]

@@ -19,7 +19,8 @@ def as_json(results: Iterable[Any]) -> str:
     return json.dumps(objects[0] if len(objects) == 1 else objects, indent=2, ensure_ascii=False)
 
 
-def _table(rows: Iterable[Mapping[str, Any]]) -> str:
+def table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows of the same columns as CSV."""
     rows = list(rows)
     text = io.StringIO()
     if rows:
@@ -40,7 +41,7 @@ def _emotion(emotion: Prediction) -> dict[str, Any]:
 
 def faces_csv(results: Iterable[ImageResult]) -> str:
     """One row a face."""
-    return _table(
+    return table(
         {
             "source": result.source,
             "face": number,
@@ -73,7 +74,7 @@ def voices_csv(results: Iterable[VoiceResult]) -> str:
                     "model": result.model,
                 }
             )
-    return _table(rows)
+    return table(rows)
 
 
 def hybrid_csv(result: HybridResult) -> str:
@@ -83,7 +84,7 @@ def hybrid_csv(result: HybridResult) -> str:
         "voice": result.voice.emotion,
         "together": result.fused,
     }
-    return _table(
+    return table(
         {
             "side": side,
             **_emotion(emotion),

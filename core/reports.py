@@ -1,0 +1,402 @@
+"""What a model folder says beside its weights: evaluation, history, robustness, fairness, card.
+
+Folders come from anywhere, so each file is read on its own, and a fault in it is one sentence
+that names the file and the mend.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DuetError
+from core.labels import EMOTIONS
+from core.models import ModelInfo
+
+Interval = tuple[float, float]
+
+
+def _damaged(path: Path, why: str, mend: str = "restore the folder") -> DuetError:
+    return DuetError("damaged_model", f"{path} {why}; {mend}.")
+
+
+def again(info: ModelInfo) -> str:
+    """The mend of a spoilt or missing evaluation."""
+    return f"write it with {evaluation_command(info)}"
+
+
+def evaluation_command(info: ModelInfo) -> str:
+    """What writes the model's numbers anew."""
+    elsewhere = f" --models {shlex.quote(str(info.folder.parent))}" if info.own else ""
+    return f"python -m training evaluate {info.name} --data PATH{elsewhere} --write"
+
+
+def check_weights(info: ModelInfo) -> None:
+    """Compare `model.tflite` with the SHA-256 that `model.json` states.
+
+    Raises
+    ------
+    DuetError
+        `damaged_model` when they differ or the file cannot be read.
+    """
+    path = info.folder / "model.tflite"
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise _damaged(path, "cannot be read", "restore the folder or remove it") from None
+    if hashlib.sha256(content).hexdigest() != info.sha256:
+        raise _damaged(
+            path,
+            f"is not the file that {info.name}/model.json describes (its SHA-256 differs)",
+            "restore both from the same source",
+        )
+
+
+def _json(path: Path, mend: str) -> dict[str, Any] | None:
+    """A JSON object, or None where there is no file."""
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError):
+        raise _damaged(path, "is not valid JSON", mend) from None
+    if not isinstance(found, dict):
+        raise _damaged(path, "is no JSON object", mend)
+    return found
+
+
+def _number(found: Any, low: float = 0.0, high: float = 1.0) -> float:
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise ValueError(f"{found!r} is no number")
+    if not low <= found <= high:
+        raise ValueError(f"{found!r} is out of range")
+    return float(found)
+
+
+def _interval(found: Any) -> Interval:
+    low, high = found
+    return _number(low), _number(high)
+
+
+# --- evaluation.json ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ClassMeasures:
+    """Of one emotion."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What was measured on one split."""
+
+    split: str
+    n: int
+    accuracy: float
+    accuracy_95: Interval
+    unweighted_average_recall: float
+    unweighted_average_recall_95: Interval
+    macro_f1: float
+    expected_calibration_error: float
+    classes: dict[str, ClassMeasures]
+    confusion_matrix: NDArray[np.int64]
+    """(7, 7): row is the true emotion, column the answer."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """`evaluation.json`, checked."""
+
+    command: str
+    date: str
+    splits: dict[str, Measures]
+
+
+def read_evaluation(info: ModelInfo) -> Evaluation:
+    """The measures of every split, as `python -m training evaluate` wrote them.
+
+    Raises
+    ------
+    DuetError
+        `not_found` without the file, `damaged_model` when it does not hold what it should.
+    """
+    path = info.folder / "evaluation.json"
+    found = _json(path, f"restore it, or {again(info)}")
+    if found is None:
+        raise DuetError("not_found", f"{path} is missing; {again(info)}.")
+    try:
+        splits = {name: _measures(name, m) for name, m in found["splits"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(
+            path, f"lacks or misstates {error}", f"restore it, or {again(info)}"
+        ) from None
+    if not splits:
+        raise _damaged(path, "holds no split", again(info))
+    return Evaluation(str(found.get("command", "")), str(found.get("date", "")), splits)
+
+
+def _measures(split: str, found: dict[str, Any]) -> Measures:
+    matrix = np.array(found["confusion_matrix"], np.int64)
+    if matrix.shape != (len(EMOTIONS), len(EMOTIONS)) or (matrix < 0).any():
+        raise ValueError(f"the confusion matrix of {split}")
+    return Measures(
+        split=split,
+        n=int(_number(found["n"], 1, 1e9)),
+        accuracy=_number(found["accuracy"]),
+        accuracy_95=_interval(found["accuracy_95"]),
+        unweighted_average_recall=_number(found["unweighted_average_recall"]),
+        unweighted_average_recall_95=_interval(found["unweighted_average_recall_95"]),
+        macro_f1=_number(found["macro_f1"]),
+        expected_calibration_error=_number(found["expected_calibration_error"]),
+        classes={name: _class_measures(found["classes"][name]) for name in EMOTIONS},
+        confusion_matrix=matrix,
+    )
+
+
+def _class_measures(found: dict[str, Any]) -> ClassMeasures:
+    return ClassMeasures(
+        _number(found["precision"]),
+        _number(found["recall"]),
+        _number(found["f1"]),
+        int(_number(found["support"], 0, 1e9)),
+    )
+
+
+# --- history.csv --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class History:
+    """What was logged of every epoch: column -> numbers (epochs,), NaN where there is none."""
+
+    columns: dict[str, NDArray[np.float64]]
+
+    def __len__(self) -> int:
+        return len(self.columns["epoch"])
+
+    def of(self, name: str) -> NDArray[np.float64] | None:
+        return self.columns.get(name)
+
+    @property
+    def best(self) -> int | None:
+        """Row of the epoch that validated best in the last stage: its weights were kept."""
+        score = next(
+            (self.columns[c] for c in ("val_score", "val_accuracy") if c in self.columns), None
+        )
+        if score is None or not np.isfinite(score).any():
+            return None
+        stage = self.columns.get("stage", np.zeros(len(score)))
+        return int(np.nanargmax(np.where(stage == np.nanmax(stage), score, -np.inf)))
+
+
+def read_history(path: Path) -> History:
+    """A run's log, one row an epoch; whatever columns it has.
+
+    Raises
+    ------
+    DuetError
+        `not_found` without the file, `damaged_model` when it is no such table.
+    """
+    try:
+        rows = list(csv.DictReader(path.read_text().splitlines()))
+    except FileNotFoundError:
+        raise DuetError(
+            "not_found", f"{path} is missing; train the model again to have its curves."
+        ) from None
+    except (OSError, ValueError, csv.Error):
+        raise _damaged(path, "cannot be read", "restore it") from None
+    if not rows or "epoch" not in rows[0]:
+        raise _damaged(path, "has no rows with an epoch", "restore it")
+    names = [name for name in rows[0] if name]
+    columns = {name: np.array([_logged(row.get(name)) for row in rows]) for name in names}
+    if not np.isfinite(columns["epoch"]).all():
+        raise _damaged(path, "has epochs that are no numbers", "restore it")
+    return History(columns)
+
+
+def _logged(text: Any) -> float:
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+# --- robustness.json and fairness.json ----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Corrupted:
+    """How good the model is on examples spoilt in one way at one strength."""
+
+    strength: int
+    setting: str
+    accuracy: float
+    unweighted_average_recall: float
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """`robustness.json`, checked."""
+
+    split: str
+    n: int
+    command: str
+    clean: Corrupted
+    corruptions: dict[str, list[Corrupted]]
+
+
+def read_robustness(info: ModelInfo) -> Robustness | None:
+    """How far the model bears noise, blur and the like; None when nobody has measured it.
+
+    Raises
+    ------
+    DuetError
+        `damaged_model` when the file does not hold what it should.
+    """
+    path = info.folder / "robustness.json"
+    found = _json(path, "measure it again")
+    if found is None:
+        return None
+    try:
+        return Robustness(
+            str(found["split"]),
+            int(_number(found["n"], 1, 1e9)),
+            str(found.get("command", "")),
+            _corrupted({"strength": 0, "setting": "clean", **found["clean"]}),
+            {
+                str(name): [_corrupted(point) for point in points]
+                for name, points in found["corruptions"].items()
+            },
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path, f"lacks or misstates {error}", "measure it again") from None
+
+
+def _corrupted(found: dict[str, Any]) -> Corrupted:
+    return Corrupted(
+        int(_number(found["strength"], 0, 100)),
+        str(found.get("setting", "")),
+        _number(found["accuracy"]),
+        _number(found["unweighted_average_recall"]),
+    )
+
+
+@dataclass(frozen=True)
+class GroupMeasures:
+    """How good the model is on one group of people."""
+
+    n: int
+    accuracy: float
+    accuracy_95: Interval
+    unweighted_average_recall: float | None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The largest difference between two groups."""
+
+    measure: str
+    difference: float
+    interval_95: Interval | None
+
+    @property
+    def certain(self) -> bool:
+        """Whether the interval leaves zero out."""
+        return self.interval_95 is not None and (self.interval_95[0] > 0 or self.interval_95[1] < 0)
+
+
+@dataclass(frozen=True)
+class Fairness:
+    """`fairness.json`, checked: attribute (sex, age, ...) -> group -> measures."""
+
+    split: str
+    command: str
+    groups: dict[str, dict[str, GroupMeasures]]
+    gaps: dict[str, Gap]
+    note: str
+
+
+def read_fairness(info: ModelInfo) -> Fairness | None:
+    """How evenly good the model is for groups of people; None when nobody has measured it.
+
+    Raises
+    ------
+    DuetError
+        `damaged_model` when the file does not hold what it should.
+    """
+    path = info.folder / "fairness.json"
+    found = _json(path, "measure it again")
+    if found is None:
+        return None
+    try:
+        return Fairness(
+            str(found["split"]),
+            str(found.get("command", "")),
+            {
+                str(attribute): {str(name): _group(m) for name, m in groups.items()}
+                for attribute, groups in found["groups"].items()
+            },
+            {str(name): _gap(gap) for name, gap in found.get("gaps", {}).items()},
+            str(found.get("note", "")),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path, f"lacks or misstates {error}", "measure it again") from None
+
+
+def _group(found: dict[str, Any]) -> GroupMeasures:
+    recall = found.get("unweighted_average_recall")
+    return GroupMeasures(
+        int(_number(found["n"], 0, 1e9)),
+        _number(found["accuracy"]),
+        _interval(found["accuracy_95"]),
+        None if recall is None else _number(recall),
+    )
+
+
+def _gap(found: dict[str, Any]) -> Gap:
+    interval = found.get("interval_95")
+    if interval is not None:
+        low, high = interval
+        interval = _number(low, -1, 1), _number(high, -1, 1)
+    return Gap(str(found.get("measure", "")), _number(found["difference"], -1, 1), interval)
+
+
+# --- the card -----------------------------------------------------------------------------------
+
+
+def read_card(info: ModelInfo) -> str:
+    """The model card as Markdown.
+
+    Raises
+    ------
+    DuetError
+        `not_found` without it, `damaged_model` when it is no text.
+    """
+    path = info.folder / "README.md"
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        raise DuetError("not_found", f"{path} is missing; {again(info)}.") from None
+    except (OSError, ValueError):
+        raise _damaged(path, "is no text", "restore it") from None
+
+
+def reproduce(info: ModelInfo) -> str:
+    """The commands that make the model and its numbers anew."""
+    train = info.card.get("command") or f"python -m training train {info.name} --data PATH"
+    return f"{train}\n{evaluation_command(info)}"

@@ -1,0 +1,635 @@
+"""What the pages on models draw; in the template of `core.ui.charts`.
+
+No line is told apart by its colour alone: each also has its own dashes, and hovering names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from core import measures
+from core.labels import EMOTIONS
+from core.measures import Curve, Reliability
+from core.reports import Fairness, History, Measures, Robustness
+from core.ui import charts, exports
+from core.ui.charts import DIVERGING, blank
+from core.ui.looks import LOOKS, rgb
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+BLUE, ORANGE, GREY = LOOKS["sad"].colour, LOOKS["happy"].colour, "#7d8b93"
+PURPLE, GREEN, RED = (LOOKS[name].colour for name in ("fear", "disgust", "angry"))
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px 2px 1px 2px")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+SEVERAL = (BLUE, ORANGE, PURPLE, GREEN, RED, LOOKS["surprise"].colour, GREY)
+"""Colours of lines that stand for no emotion."""
+
+BELOW = {"orientation": "h", "y": -0.28, "x": 0}
+"""Where the legend goes, so that a chart keeps its width on a phone."""
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def show(
+    figure: go.Figure, key: str, rows: Rows, on_select: Callable[[], None] | None = None
+) -> None:
+    """The chart, and its numbers to download; `on_select` is called when a point is clicked."""
+    charts.show(figure, key, on_select)
+    st.download_button(
+        "Data (CSV)",
+        exports.table(rows),
+        file_name=exports.file_name(f"{key}.", "csv"),
+        mime="text/csv",
+        icon=":material/download:",
+        type="tertiary",
+        on_click="ignore",
+        key=f"{key}_csv",
+    )
+
+
+def _line(
+    figure: go.Figure, x: Any, y: Any, name: str, number: int, hover: str, **line: Any
+) -> None:
+    import plotly.graph_objects as go
+
+    look = {"color": SEVERAL[number % len(SEVERAL)], "dash": DASHES[number % len(DASHES)]}
+    figure.add_trace(
+        go.Scatter(
+            x=x,
+            y=y,
+            name=name,
+            mode="lines",
+            line={"width": 2.5, **look, **line},
+            hovertemplate=f"{name}: {hover}<extra></extra>",
+        )
+    )
+
+
+def leaderboard(rows: Rows) -> go.Figure:
+    """Accuracy with its interval, a line for each model and split."""
+    import plotly.graph_objects as go
+
+    ordered = sorted(rows, key=lambda row: row["accuracy"])
+    best = ordered[-1]
+    figure = blank(
+        f"{best['model']} is most accurate on {best['data']}: {best['accuracy']:.1%}",
+        "accuracy (%), bars: 95% interval",
+        "",
+        120 + 30 * len(ordered),
+    )
+    for task, colour, symbol in (("face", BLUE, "circle"), ("voice", ORANGE, "diamond")):
+        chosen = [row for row in ordered if row["task"] == task]
+        figure.add_trace(
+            go.Scatter(
+                x=[row["accuracy"] for row in chosen],
+                y=[f"{row['model']}<br>{row['data']}" for row in chosen],
+                error_x={
+                    "array": [row["accuracy_high"] - row["accuracy"] for row in chosen],
+                    "arrayminus": [row["accuracy"] - row["accuracy_low"] for row in chosen],
+                    "symmetric": False,
+                    "color": GREY,
+                },
+                mode="markers",
+                name=task,
+                marker={"color": colour, "symbol": symbol, "size": 11},
+                hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+            )
+        )
+    figure.update_xaxes(tickformat=".0%")
+    figure.update_yaxes(
+        categoryorder="array",
+        categoryarray=[f"{row['model']}<br>{row['data']}" for row in ordered],
+    )
+    figure.update_layout(showlegend=False)
+    return figure
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+def logged_name(column: str) -> str:
+    """What a column of `history.csv` is called: `val_uar_ravdess` -> `validation, uar ravdess`."""
+    if column.startswith("val_"):
+        rest = column.removeprefix("val_")
+        plain = rest in ("loss", "accuracy")
+        return "validation" if plain else f"validation, {rest.replace('_', ' ')}"
+    return "training" if column in ("loss", "accuracy") else column.replace("_", " ")
+
+
+def history(log: History) -> dict[str, go.Figure]:
+    """Charts of the columns that there are: loss, accuracy and other scores, learning rate."""
+    epochs, best = log.columns["epoch"], log.best
+    groups: dict[str, list[str]] = {
+        "loss": [c for c in ("loss", "val_loss") if c in log.columns],
+        "scores": _scores(log),
+        "learning_rate": [c for c in ("learning_rate",) if c in log.columns],
+    }
+    made = {}
+    for kind, columns in groups.items():
+        if not columns:
+            continue
+        title, unit, hover = _logged_titles(kind, log)
+        figure = blank(title, "epoch", unit, 300)
+        for number, column in enumerate(columns):
+            _line(figure, epochs, log.columns[column], logged_name(column), number, hover)
+        if best is not None and kind != "learning_rate":
+            _mark_best(figure, epochs[best], log.columns[columns[-1]][best])
+        _mark_stages(figure, log)
+        figure.update_layout(legend=BELOW, showlegend=len(columns) > 1)
+        made[kind] = figure
+    if "scores" in made:
+        made["scores"].update_yaxes(tickformat=".0%")
+    if "learning_rate" in made:
+        made["learning_rate"].update_yaxes(type="log", exponentformat="power", nticks=4)
+    return made
+
+
+def _scores(log: History) -> list[str]:
+    """Training accuracy first, the validation measure that chose the weights last."""
+    names = [c for c in log.columns if c == "accuracy" or c.startswith("val_")]
+    names = [c for c in names if c != "val_loss"]
+    same = (
+        "val_accuracy" in names
+        and "val_score" in names
+        and np.array_equal(log.columns["val_accuracy"], log.columns["val_score"], equal_nan=True)
+    )
+    if same:
+        names.remove("val_score")
+    leading = "val_score" if "val_score" in names else "val_accuracy"
+    return [c for c in names if c != leading] + [c for c in names if c == leading]
+
+
+def _logged_titles(kind: str, log: History) -> tuple[str, str, str]:
+    """(finding, unit of the y axis, hover) of a training chart."""
+    if kind == "loss":
+        loss = log.columns["loss"] if "loss" in log.columns else log.columns["val_loss"]
+        title = f"Loss went from {loss[0]:.2f} to {loss[-1]:.2f} in {len(log)} epochs"
+        return title, "loss (nats)", "%{y:.3f} in epoch %{x}"
+    if kind == "learning_rate":
+        highest = float(np.nanmax(log.columns["learning_rate"]))
+        return (
+            f"The learning rate peaked at {highest:.2g}",
+            "learning rate",
+            "%{y:.2g} in epoch %{x}",
+        )
+    best, leading = log.best, log.columns[_scores(log)[-1]]
+    title = "Scores by epoch"
+    if best is not None:
+        epoch = int(log.columns["epoch"][best])
+        title = f"The weights of epoch {epoch} were kept: {leading[best]:.1%} on validation data"
+    return title, "score (%)", "%{y:.1%} in epoch %{x}"
+
+
+def _mark_best(figure: go.Figure, epoch: float, value: float) -> None:
+    import plotly.graph_objects as go
+
+    figure.add_vline(x=epoch, line={"color": GREY, "width": 1, "dash": "dot"})
+    if np.isfinite(value):
+        figure.add_trace(
+            go.Scatter(
+                x=[epoch],
+                y=[value],
+                name="best epoch",
+                mode="markers",
+                marker={"symbol": "star", "size": 13, "color": RED},
+                hovertemplate="best epoch: %{x}<extra></extra>",
+            )
+        )
+
+
+def _mark_stages(figure: go.Figure, log: History) -> None:
+    stage = log.of("stage")
+    if stage is None:
+        return
+    for row in np.flatnonzero(np.diff(stage) > 0):
+        figure.add_vline(
+            x=float(log.columns["epoch"][row]) + 0.5,
+            line={"color": GREY, "width": 1},
+            annotation={"text": f"stage {stage[row + 1]:.0f}", "font": {"size": 11}},
+        )
+
+
+def history_rows(log: History) -> Rows:
+    """As `history.csv` has it."""
+    return [{name: values[i] for name, values in log.columns.items()} for i in range(len(log))]
+
+
+# --- confusion ----------------------------------------------------------------------------------
+
+
+def confusion_finding(matrix: NDArray[np.integer]) -> str:
+    """The commonest mistake, as a share of its true emotion."""
+    by_row = measures.shares(matrix, 1)
+    np.fill_diagonal(by_row, 0)
+    if not by_row.any():
+        return "Every answer is right"
+    row, column = np.unravel_index(int(by_row.argmax()), by_row.shape)
+    share = by_row[row, column]
+    return (
+        f"{EMOTIONS[row].capitalize()} is most often mistaken for {EMOTIONS[column]} ({share:.0%})"
+    )
+
+
+def confusion(
+    matrix: NDArray[np.integer], axis: int | None, chosen: tuple[int, int] | None
+) -> go.Figure:
+    """The confusion matrix as counts (`axis` None), shares of rows (1) or of columns (0).
+
+    Each cell can be clicked; `chosen` (true, answer) is framed.
+    """
+    values = measures.shares(matrix, axis)
+    figure = blank(confusion_finding(matrix), "answer", "true emotion", 440)
+    unit = "%{z:.0f}" if axis is None else "%{z:.0%}"
+    _cells(figure, values, unit, [[0, _see_through(BLUE, 0.03)], [1, _see_through(BLUE, 0.65)]])
+    _clickable(figure, matrix)
+    if chosen is not None:
+        row, column = chosen
+        figure.add_shape(
+            type="rect", x0=column - 0.5, x1=column + 0.5, y0=row - 0.5, y1=row + 0.5,
+            line={"color": ORANGE, "width": 3},
+        )  # fmt: skip
+    return figure
+
+
+def difference(first: NDArray[np.integer], second: NDArray[np.integer]) -> go.Figure:
+    """By row: how many points more of each true emotion the second model gives each answer."""
+    points = 100 * (measures.shares(second, 1) - measures.shares(first, 1))
+    diagonal = points.diagonal()
+    most = int(np.abs(diagonal).argmax())
+    figure = blank(
+        f"Recall differs most for {EMOTIONS[most]}: {diagonal[most]:+.1f} points",
+        "answer",
+        "true emotion",
+        440,
+    )
+    limit = max(1.0, float(np.abs(points).max()))
+    _cells(figure, points, "%{z:+.0f}", DIVERGING, (-limit, limit))
+    return figure
+
+
+def _see_through(colour: str, opacity: float) -> str:
+    red, green, blue = rgb(colour)
+    return f"rgba({red}, {green}, {blue}, {opacity})"
+
+
+def _cells(
+    figure: go.Figure,
+    values: NDArray[np.floating],
+    text: str,
+    scale: Any,
+    limits: tuple[float, float] | None = None,
+) -> None:
+    import plotly.graph_objects as go
+
+    low, high = limits or (0.0, max(float(values.max()), 1e-9))
+    places = list(range(len(EMOTIONS)))
+    figure.add_trace(
+        go.Heatmap(
+            z=values, x=places, y=places, zmin=low, zmax=high, colorscale=scale, xgap=2, ygap=2,
+            showscale=False, hoverinfo="skip",
+        )
+    )  # fmt: skip
+    names = {"tickvals": places, "ticktext": list(EMOTIONS)}
+    figure.update_xaxes(**names, showgrid=False, range=[-0.5, 6.5])
+    figure.update_yaxes(**names, showgrid=False, range=[6.5, -0.5])
+    written = _written(values, text)
+    figure.update_layout(  # all at once: each added one copies those before it
+        annotations=[
+            {"x": column, "y": row, "text": written[row][column], "showarrow": False,
+             "font": {"size": 12}}
+            for row in places
+            for column in places
+        ]
+    )  # fmt: skip
+
+
+def _written(values: NDArray[np.floating], text: str) -> list[list[str]]:
+    form = text.removeprefix("%{z:").removesuffix("}")
+    return [[format(float(value), form) for value in row] for row in values]
+
+
+def _clickable(figure: go.Figure, matrix: NDArray[np.integer]) -> None:
+    """Unseen markers over the cells, for Plotly lets markers be chosen but no cells."""
+    import plotly.graph_objects as go
+
+    rows, columns = (index.ravel() for index in np.indices(matrix.shape))
+    unseen = {"marker": {"opacity": 0}}
+    words = [
+        f"{matrix[r, c]:,} of true {EMOTIONS[r]} answered {EMOTIONS[c]}"
+        for r, c in zip(rows, columns, strict=True)
+    ]
+    figure.add_trace(
+        go.Scatter(
+            x=columns,
+            y=rows,
+            mode="markers",
+            marker={"size": 34, "symbol": "square", "opacity": 0},
+            selected=unseen,
+            unselected=unseen,
+            customdata=words,
+            hovertemplate="%{customdata}<extra></extra>",
+            showlegend=False,
+        )
+    )
+
+
+def confusion_rows(matrix: NDArray[np.integer]) -> Rows:
+    """A row for each cell: count and both shares."""
+    by_row, by_column = measures.shares(matrix, 1), measures.shares(matrix, 0)
+    return [
+        {
+            "true": true,
+            "answer": answer,
+            "count": int(matrix[i, j]),
+            "share_of_true": round(float(by_row[i, j]), 4),
+            "share_of_answer": round(float(by_column[i, j]), 4),
+        }
+        for i, true in enumerate(EMOTIONS)
+        for j, answer in enumerate(EMOTIONS)
+    ]
+
+
+# --- per emotion --------------------------------------------------------------------------------
+
+
+def per_class(found: Measures) -> go.Figure:
+    """Precision, recall and F1 of every emotion that occurs."""
+    import plotly.graph_objects as go
+
+    there = [name for name in EMOTIONS if found.classes[name].support]
+    best, worst = (choose(there, key=lambda name: found.classes[name].f1) for choose in (max, min))
+    figure = blank(
+        f"{best.capitalize()} is recognised best (F1 {found.classes[best].f1:.0%}), "
+        f"{worst} worst ({found.classes[worst].f1:.0%})",
+        "emotion",
+        "measure (%)",
+        330,
+    )
+    for kind, colour, pattern in (
+        ("precision", BLUE, ""), ("recall", ORANGE, "/"), ("f1", GREY, "."),
+    ):  # fmt: skip
+        name = "F1" if kind == "f1" else kind
+        figure.add_trace(
+            go.Bar(
+                x=there,
+                y=[getattr(found.classes[emotion], kind) for emotion in there],
+                name=name,
+                marker={"color": colour, "pattern": {"shape": pattern, "size": 6}},
+                hovertemplate=f"{name} of %{{x}}: %{{y:.1%}}<extra></extra>",
+            )
+        )
+    figure.update_layout(barmode="group", legend=BELOW)
+    figure.update_yaxes(range=[0, 1], tickformat=".0%")
+    return figure
+
+
+def per_class_rows(found: Measures) -> Rows:
+    """A row for each emotion."""
+    return [{"emotion": name, **vars(found.classes[name])} for name in EMOTIONS]
+
+
+def one_against_all(curves: Mapping[str, Curve], kind: str) -> go.Figure:
+    """ROC (`kind` "roc") or precision-recall curves, one for each emotion against the others."""
+    best, worst = (choose(curves, key=lambda name: curves[name].area) for choose in (max, min))
+    named = "area under the curve" if kind == "roc" else "average precision"
+    figure = blank(
+        f"{best.capitalize()} is told apart best ({named} {curves[best].area:.2f}), "
+        f"{worst} worst ({curves[worst].area:.2f})",
+        "false positive rate (%)" if kind == "roc" else "recall (%)",
+        "true positive rate (%)" if kind == "roc" else "precision (%)",
+        400,
+    )
+    for number, name in enumerate(EMOTIONS):
+        if name in curves:
+            curve = thinned(curves[name])
+            label = f"{name} {curves[name].area:.2f}"
+            hover = "%{y:.0%} at %{x:.0%}"
+            _line(figure, curve.x, curve.y, label, number, hover, color=LOOKS[name].colour)
+    if kind == "roc":
+        _chance(figure)
+    figure.update_layout(legend={**BELOW, "y": -0.22})
+    figure.update_xaxes(range=[0, 1], tickformat=".0%")
+    figure.update_yaxes(range=[0, 1.01], tickformat=".0%")
+    return figure
+
+
+def _chance(figure: go.Figure) -> None:
+    figure.add_shape(
+        type="line", x0=0, y0=0, x1=1, y1=1, line={"color": GREY, "width": 1, "dash": "dot"}
+    )
+
+
+def thinned(curve: Curve, points: int = 300) -> Curve:
+    """A curve with no more points than a screen shows."""
+    rows = np.unique(np.linspace(0, len(curve.x) - 1, points).astype(int))
+    return Curve(curve.x[rows], curve.y[rows], curve.area)
+
+
+def curve_rows(curves: Mapping[str, Curve], x: str, y: str) -> Rows:
+    """A row for each point of each curve."""
+    return [
+        {"emotion": name, x: round(float(a), 4), y: round(float(b), 4)}
+        for name, curve in curves.items()
+        for a, b in zip(curve.x, curve.y, strict=True)
+    ]
+
+
+# --- how far to trust it ------------------------------------------------------------------------
+
+
+def calibration(bins: Reliability) -> go.Figure:
+    """How often answers are right at each confidence, beside the diagonal of the ideal."""
+    import plotly.graph_objects as go
+
+    tilt = float(((bins.accuracy - bins.confidence) * bins.count).sum() / bins.count.sum())
+    word = "surer than it is right" if tilt < 0 else "less sure than it is right"
+    finding = "The model is about as sure as it is right"
+    if abs(tilt) >= 0.02:
+        finding = f"The model is {word}, by {100 * abs(tilt):.1f} points"
+    title = f"{finding} (expected calibration error {bins.error:.3f})"
+    figure = blank(title, "confidence (%)", "accuracy (%)", 360)
+    _chance(figure)
+    figure.add_trace(
+        go.Scatter(
+            x=bins.confidence,
+            y=bins.accuracy,
+            mode="lines+markers",
+            line={"color": BLUE, "width": 2},
+            marker={"size": 5 + 25 * np.sqrt(bins.count / bins.count.max()), "color": BLUE,
+                    "opacity": 0.75},
+            customdata=bins.count,
+            hovertemplate="%{x:.0%} sure, %{y:.0%} right: %{customdata} examples<extra></extra>",
+            showlegend=False,
+        )
+    )  # fmt: skip
+    figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
+    figure.update_yaxes(range=[0, 1.05], tickformat=".0%")
+    return figure
+
+
+def calibration_rows(bins: Reliability) -> Rows:
+    """A row for each bin."""
+    return [
+        {"confidence": round(float(c), 4), "accuracy": round(float(a), 4), "count": int(n)}
+        for c, a, n in zip(bins.confidence, bins.accuracy, bins.count, strict=True)
+    ]
+
+
+def coverage_rows(
+    confidence: NDArray[np.floating], right: NDArray[np.bool_]
+) -> list[dict[str, float]]:
+    """Share answered and accuracy of these, for thresholds of 0 to 99%."""
+    rows = []
+    for threshold in np.arange(0, 1, 0.01):
+        share, accuracy = measures.coverage(confidence, right, float(threshold))
+        if accuracy is not None:
+            rows.append(
+                {
+                    "threshold": round(float(threshold), 2),
+                    "answered": round(share, 4),
+                    "accuracy": round(accuracy, 4),
+                }
+            )
+    return rows
+
+
+def coverage(rows: Sequence[Mapping[str, float]], chosen: float) -> go.Figure:
+    """Accuracy against the share that is answered, with the chosen threshold marked."""
+    import plotly.graph_objects as go
+
+    at = min(rows, key=lambda row: abs(row["threshold"] - chosen))
+    figure = blank(
+        f"Unsure below {chosen:.0%}: {at['answered']:.0%} are answered, "
+        f"{at['accuracy']:.0%} of these rightly",
+        "answered (% of all)",
+        "accuracy of the answered (%)",
+        360,
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=[row["answered"] for row in rows],
+            y=[row["accuracy"] for row in rows],
+            customdata=[row["threshold"] for row in rows],
+            mode="lines",
+            line={"color": BLUE, "width": 2.5},
+            hovertemplate="unsure below %{customdata:.0%}: %{x:.0%} answered, %{y:.1%} right"
+            "<extra></extra>",
+            showlegend=False,
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=[at["answered"]], y=[at["accuracy"]], mode="markers", hoverinfo="skip",
+            marker={"size": 14, "color": ORANGE, "symbol": "diamond"}, showlegend=False,
+        )
+    )  # fmt: skip
+    figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
+    figure.update_yaxes(tickformat=".0%")
+    return figure
+
+
+def robustness(found: Robustness) -> go.Figure:
+    """Accuracy over the strength of each corruption, from clean on."""
+    loss = {
+        name: found.clean.accuracy - points[-1].accuracy
+        for name, points in found.corruptions.items()
+        if points
+    }
+    worst = max(loss, key=lambda name: loss[name])
+    figure = blank(
+        f"{worst.capitalize()} hurts most: {100 * loss[worst]:.1f} points at its strongest",
+        "strength (0 is clean)",
+        "accuracy (%)",
+        400,
+    )
+    for number, name in enumerate(loss):
+        points = [found.clean, *found.corruptions[name]]
+        _line(
+            figure,
+            [p.strength for p in points],
+            [p.accuracy for p in points],
+            name,
+            number,
+            "%{y:.1%} (%{customdata})",
+        )
+        figure.data[-1].update(
+            customdata=[p.setting for p in points],
+            mode="lines+markers",
+            marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 8},
+        )
+    figure.update_layout(legend={**BELOW, "y": -0.22})
+    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    figure.update_xaxes(dtick=1)
+    return figure
+
+
+def robustness_rows(found: Robustness) -> Rows:
+    """A row for each corruption and strength."""
+    return [{"corruption": "clean", **vars(found.clean)}] + [
+        {"corruption": name, **vars(point)}
+        for name, points in found.corruptions.items()
+        for point in points
+    ]
+
+
+def fairness(found: Fairness, attribute: str) -> go.Figure:
+    """Accuracy with its interval for each group of people."""
+    import plotly.graph_objects as go
+
+    groups = found.groups[attribute]
+    names = sorted(groups, key=lambda name: groups[name].accuracy)
+    figure = blank(_gap_finding(found, attribute), "accuracy (%)", "", 130 + 42 * len(names))
+    for name, symbol in zip(names, cycle(SYMBOLS)):
+        m = groups[name]
+        low, high = m.accuracy_95
+        figure.add_trace(
+            go.Scatter(
+                x=[m.accuracy],
+                y=[f"{name} ({m.n:,})"],
+                error_x={"array": [max(0, high - m.accuracy)], "symmetric": False,
+                         "arrayminus": [max(0, m.accuracy - low)], "color": GREY},
+                mode="markers",
+                marker={"size": 12, "color": BLUE, "symbol": symbol},
+                hovertemplate=f"{name}: %{{x:.1%}} ({low:.1%} to {high:.1%})<extra></extra>",
+                showlegend=False,
+            )
+        )  # fmt: skip
+    figure.update_xaxes(tickformat=".0%")
+    return figure
+
+
+def _gap_finding(found: Fairness, attribute: str) -> str:
+    gap, name = found.gaps.get(attribute), attribute.replace("_", " ")
+    if gap is None:
+        return f"Accuracy by {name}"
+    measure = gap.measure.replace("_", " ") or "accuracy"
+    size = f"{100 * abs(gap.difference):.1f} points"
+    if gap.interval_95:
+        low, high = sorted(100 * end for end in gap.interval_95)
+        size += f" (95%: {low:.1f} to {high:.1f})"
+    doubt = "" if gap.certain or not gap.interval_95 else ", which may be chance"
+    return f"By {name}, {measure} differs by up to {size}{doubt}"
+
+
+def fairness_rows(found: Fairness) -> Rows:
+    """A row for each group."""
+    return [
+        {
+            "attribute": attribute,
+            "group": name,
+            "n": m.n,
+            "accuracy": m.accuracy,
+            "accuracy_low": m.accuracy_95[0],
+            "accuracy_high": m.accuracy_95[1],
+            "unweighted_average_recall": m.unweighted_average_recall,
+        }
+        for attribute, groups in found.groups.items()
+        for name, m in groups.items()
+    ]

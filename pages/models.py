@@ -1,0 +1,531 @@
+"""Models: all of them side by side, one of them in full, two of them compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from core import measures, reports
+from core.labels import EMOTIONS
+from core.measures import Curve
+from core.models import ModelInfo, installed
+from core.predictions import Predictions
+from core.reports import Evaluation, Measures
+from core.results import UNSURE_BELOW
+from core.ui import boards, cards, datasets, engine, entry, exports, plots
+from core.ui.engine import Trouble
+
+ALL, ONE, TWO = "All models", "One model", "Side by side"
+SECTIONS = ("Training", "Confusion", "By emotion", "Curves", "Trust", "Robustness and fairness",
+            "Card")  # fmt: skip
+ANY = "any"
+
+
+def choice(label: str, options: Sequence[str], key: str, **more: Any) -> str:
+    """One of a few, remembered in the address of the page."""
+    if st.session_state.get(key, options[0]) not in options:
+        del st.session_state[key]
+    chosen: str = st.segmented_control(
+        label, options, default=options[0], required=True, key=key, bind="query-params", **more
+    )
+    return chosen or options[0]
+
+
+def selection(label: str, options: Sequence[str], key: str, **more: Any) -> str:
+    """One of many, remembered in the address of the page."""
+    if st.session_state.get(key, options[0]) not in options:
+        del st.session_state[key]
+    chosen: str = st.selectbox(label, options, key=key, bind="query-params", **more)
+    return chosen
+
+
+def trouble_of(found: object, key: str) -> bool:
+    """Whether `found` is a trouble, which is then told."""
+    if isinstance(found, Trouble):
+        engine.show_trouble(found, key)
+    return isinstance(found, Trouble)
+
+
+def by_name(infos: Sequence[ModelInfo]) -> dict[str, ModelInfo]:
+    """Name -> model."""
+    return {info.name: info for info in infos}
+
+
+def called(infos: Sequence[ModelInfo]) -> dict[str, str]:
+    """Name -> what to call it; those trained from the app are marked."""
+    return {i.name: f"{i.title} ({i.name})" + (", your own" if i.own else "") for i in infos}
+
+
+# --- all ----------------------------------------------------------------------------------------
+
+
+def everything(infos: list[ModelInfo]) -> None:
+    """The leaderboard."""
+    rows = filtered(boards.rows(infos))
+    if rows:
+        figure = plots.leaderboard(rows)
+        plots.show(figure, "leaderboard", rows)
+        table(rows)
+        st.caption(
+            "Intervals: 95%, bootstrap over pictures or clips. Measured by "
+            "`python -m training evaluate NAME --data PATH --write`; click a row to see its model."
+        )
+    else:
+        cards.empty("leaderboard", "No model fits this choice; widen it.", "leaderboard_empty")
+    speed(infos)
+    for info in infos:
+        for number, trouble in enumerate(boards.faults(info)):
+            engine.show_trouble(trouble, f"fault_{info.name}_{number}")
+
+
+def filtered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that a person asked for."""
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        task = choice("Reads", [ANY, "face", "voice"], "reads")
+    with right:
+        data = selection("Judged on", [ANY, *dict.fromkeys(row["data"] for row in rows)], "on")
+    honest = st.toggle(
+        "Only honest splits",
+        key="honest",
+        bind="query-params",
+        help="Its card says how the data it is judged on were kept out of training.",
+    )
+    return [
+        row
+        for row in rows
+        if task in (ANY, row["task"])
+        and data in (ANY, row["data"])
+        and (row["honest_split"] or not honest)
+    ]
+
+
+def table(rows: list[dict[str, Any]]) -> None:
+    """All numbers; sorted by a click on a column's head."""
+    config = st.column_config
+    columns = {
+        "model": config.TextColumn("model", pinned=True),
+        "data": config.TextColumn("judged on"),
+        "n": config.NumberColumn("examples", format="localized"),
+        "accuracy": config.NumberColumn(format="percent"),
+        "accuracy_95": config.TextColumn("95%"),
+        "recall": config.NumberColumn("average recall", format="percent",
+                                      help="Unweighted average recall: every emotion counts alike"),
+        "recall_95": config.TextColumn("95% "),
+        "calibration_error": config.NumberColumn("calibration error", format="%.3f"),
+        "honest_split": config.CheckboxColumn("honest split"),
+        "milliseconds": config.NumberColumn("ms here", format="%.2f",
+                                            help="One answer on this machine, median"),
+        "megabytes": config.NumberColumn("MB", format="%.2f"),
+        "parameters": config.NumberColumn(format="localized"),
+        "own": config.CheckboxColumn("your own"),
+        "trained_on": config.TextColumn("trained on", width="large"),
+    }  # fmt: skip
+    shown = [
+        {**row, "accuracy_95": _span(row, "accuracy"), "recall_95": _span(row, "recall")}
+        for row in rows
+    ]
+    st.dataframe(
+        shown,
+        column_order=list(columns),
+        column_config=columns,
+        hide_index=True,
+        key="leaderboard_table",
+        on_select=partial(open_row, [row["model"] for row in rows]),
+        selection_mode="single-row",
+        alt="Leaderboard of all models",
+    )
+
+
+def _span(row: dict[str, Any], name: str) -> str:
+    return f"{row[f'{name}_low']:.1%} to {row[f'{name}_high']:.1%}"
+
+
+def open_row(names: list[str]) -> None:
+    """Callback: show the model of the row that was clicked."""
+    if chosen := st.session_state["leaderboard_table"].selection.rows:
+        st.session_state["model"] = names[chosen[0]]
+        st.session_state["view"] = ONE
+
+
+def speed(infos: list[ModelInfo]) -> None:
+    """Measure on demand how fast each model is here."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        wanted = st.button(
+            "Measure speed here", icon=":material/speed:", key="measure_speed", disabled=not infos
+        )
+        st.caption("One framed face, or three seconds of sound; takes a second for each model.")
+    if not wanted:
+        return
+    bar = st.progress(0.0)
+    for number, info in enumerate(infos):
+        bar.progress(number / len(infos), f"Measuring {info.name}")
+        trouble_of(boards.measure_speed(info), f"speed_{info.name}")
+    st.rerun()
+
+
+# --- one ----------------------------------------------------------------------------------------
+
+
+def one(infos: list[ModelInfo]) -> None:
+    """Everything about one model."""
+    names = called(infos)
+    chosen = selection("Model", list(names), "model", format_func=names.__getitem__)
+    info = by_name(infos)[chosen]
+    st.markdown(f"{cards.model_line(info)}  \n{cards.headline(info)}")
+    weights = engine.told(partial(reports.check_weights, info))
+    trouble_of(weights, "weights_trouble")
+    section = choice("Show", SECTIONS, "section", label_visibility="collapsed")
+    if section == "Training":
+        training(info)
+    elif section == "Card":
+        card(info)
+    elif section == "Robustness and fairness":
+        robustness(info)
+        fairness(info)
+    else:
+        judged(info, section)
+
+
+def judged(info: ModelInfo, section: str) -> None:
+    """What was measured on one split."""
+    evaluation = boards.evaluation(info)
+    if isinstance(evaluation, Trouble):
+        engine.show_trouble(evaluation, "evaluation_trouble")
+        return
+    found = evaluation.splits[choose_split(info, evaluation)]
+    answers = boards.predictions(info, found.split)
+    if section == "Confusion":
+        confusion(info, found, answers)
+    elif section == "By emotion":
+        plots.show(plots.per_class(found), "by_emotion", plots.per_class_rows(found))
+    elif isinstance(answers, Trouble):
+        engine.show_trouble(answers, "predictions_trouble")
+    elif section == "Curves":
+        curves(answers)
+    else:
+        trust(answers)
+    traced(evaluation)
+
+
+def choose_split(info: ModelInfo, evaluation: Evaluation) -> str:
+    """On which data."""
+    return selection(
+        "Judged on",
+        boards.splits_first_tests(evaluation),
+        "split",
+        format_func=partial(boards.split_name, info),
+    )
+
+
+def traced(evaluation: Evaluation) -> None:
+    """Where the numbers come from."""
+    if evaluation.command:
+        st.caption(f"By `{evaluation.command}` on {engine.plain(evaluation.date)}.")
+
+
+def training(info: ModelInfo) -> None:
+    """How it learnt, epoch by epoch."""
+    log = engine.told(lambda: reports.read_history(info.folder / "history.csv"))
+    if isinstance(log, Trouble):
+        engine.show_trouble(log, "history_trouble")
+    else:
+        for kind, figure in plots.history(log).items():
+            plots.show(figure, f"history_{kind}", plots.history_rows(log))
+    st.markdown("**Make it yourself**")
+    st.code(reports.reproduce(info), language="sh", wrap_lines=True)
+
+
+WAYS: dict[str, int | None] = {"Counts": None, "By row": 1, "By column": 0}
+
+
+def confusion(info: ModelInfo, found: Measures, answers: Predictions | Trouble) -> None:
+    """The confusion matrix, and the examples of a cell that is clicked."""
+    way = choice("Cells", list(WAYS), "cells", help=(
+        "By row: of each true emotion, what share got each answer. By column: of each answer, "
+        "what share was truly each emotion."
+    ))  # fmt: skip
+    chosen = cell()
+    figure = plots.confusion(found.confusion_matrix, WAYS[way], chosen)
+    plots.show(figure, "confusion", plots.confusion_rows(found.confusion_matrix), on_select=clicked)
+    left, right = st.columns(2)
+    with left:
+        selection("True emotion", [ANY, *EMOTIONS], "true")
+    with right:
+        selection("Answer", [ANY, *EMOTIONS], "answer")
+    if isinstance(answers, Trouble):
+        engine.show_trouble(answers, "predictions_trouble")
+    elif chosen:
+        in_cell(info, answers, *chosen)
+    else:
+        st.caption("Click a cell, or choose both emotions, to see its examples.")
+
+
+def cell() -> tuple[int, int] | None:
+    """The chosen cell: (true, answer)."""
+    state = (str(st.session_state.get(k) or st.query_params.get(k)) for k in ("true", "answer"))
+    true, answer = state
+    known = true in EMOTIONS and answer in EMOTIONS
+    return (EMOTIONS.index(true), EMOTIONS.index(answer)) if known else None
+
+
+def clicked() -> None:
+    """Callback: take over the cell that was clicked."""
+    if points := st.session_state["confusion"].selection.points:
+        st.session_state["true"] = EMOTIONS[int(points[0]["y"])]
+        st.session_state["answer"] = EMOTIONS[int(points[0]["x"])]
+
+
+def in_cell(info: ModelInfo, answers: Predictions, true: int, answer: int) -> None:
+    """The examples of one cell, the surest answers first."""
+    chosen = answers.where((answers.labels == true) & (answers.answers == answer))
+    chosen = chosen.where(np.argsort(-chosen.confidence, kind="stable"))
+    st.subheader(f"True {EMOTIONS[true]}, answered {EMOTIONS[answer]}: {len(chosen):,}")
+    boards.examples(info, chosen, boards.sureness(chosen), f"cell_{info.name}_{true}_{answer}")
+
+
+def curves(answers: Predictions) -> None:
+    """ROC and precision-recall of every emotion."""
+    for kind, make, x, y in (
+        ("roc", measures.roc_curve, "false_positive_rate", "true_positive_rate"),
+        ("precision_recall", measures.precision_recall_curve, "recall", "precision"),
+    ):
+        made: dict[str, Curve] = {}
+        for index, name in enumerate(EMOTIONS):
+            curve = make(answers.probabilities[:, index], answers.labels == index)
+            if curve is not None:
+                made[name] = curve
+        if made:
+            st.subheader("ROC" if kind == "roc" else "Precision and recall")
+            figure = plots.one_against_all(made, kind)
+            plots.show(figure, kind, plots.curve_rows(made, x, y))
+
+
+def trust(answers: Predictions) -> None:
+    """Calibration, and what a threshold for "unsure" costs and gains."""
+    bins = measures.reliability(answers.probabilities, answers.labels)
+    plots.show(plots.calibration(bins), "calibration", plots.calibration_rows(bins))
+    st.caption("Dots: answers of about one confidence, larger where there are more of them.")
+    st.subheader("When to say “unsure”")
+    threshold = st.slider(
+        "Unsure below (%)", 0, 99, round(100 * UNSURE_BELOW), key="unsure", bind="query-params",
+        help=f"Duet's pages say unsure below {UNSURE_BELOW:.0%}.",
+    )  # fmt: skip
+    rows = plots.coverage_rows(answers.confidence, answers.right)
+    plots.show(plots.coverage(rows, threshold / 100), "coverage", rows)
+
+
+def robustness(info: ModelInfo) -> None:
+    """How far it bears noise, blur and the like."""
+    st.subheader("Robustness")
+    found = engine.told(partial(reports.read_robustness, info))
+    if isinstance(found, Trouble):
+        engine.show_trouble(found, "robustness_trouble")
+    elif found is None or not any(found.corruptions.values()):
+        cards.empty(
+            "shield_question",
+            "Nobody has measured yet how this model bears noise, blur and the like: its folder "
+            "has no robustness.json.",
+            "robustness_empty",
+        )
+    else:
+        plots.show(plots.robustness(found), "robustness", plots.robustness_rows(found))
+        st.caption(f"On {found.n:,} examples of {found.split}, by `{found.command}`.")
+
+
+def fairness(info: ModelInfo) -> None:
+    """How even it is for groups of people."""
+    st.subheader("Fairness")
+    found = engine.told(partial(reports.read_fairness, info))
+    if isinstance(found, Trouble):
+        engine.show_trouble(found, "fairness_trouble")
+    elif found is None or not any(found.groups.values()):
+        cards.empty(
+            "diversity_3",
+            "It was not measured whether this model is as good for all groups of people: its "
+            "folder has no fairness.json.",
+            "fairness_empty",
+        )
+    else:
+        for attribute, groups in found.groups.items():
+            if groups:
+                figure = plots.fairness(found, attribute)
+                plots.show(figure, f"fairness_{attribute}", plots.fairness_rows(found))
+        if found.note:
+            st.markdown(engine.plain(found.note))
+        st.caption(f"On {found.split}, by `{found.command}`.")
+
+
+def card(info: ModelInfo) -> None:
+    """The model card as it stands in the folder."""
+    held_apart = info.card.get("held_apart")
+    if isinstance(held_apart, str):
+        cards.statement("verified", held_apart)
+    text = engine.told(partial(reports.read_card, info))
+    if isinstance(text, Trouble):
+        engine.show_trouble(text, "card_trouble")
+    else:
+        with st.container(border=True, key="model_card"):
+            st.markdown(text)
+        st.download_button(
+            "Download the card", text, file_name=f"{info.name}.md", mime="text/markdown",
+            icon=":material/download:", on_click="ignore", key="card_download",
+        )  # fmt: skip
+
+
+# --- two ----------------------------------------------------------------------------------------
+
+
+def two(infos: list[ModelInfo]) -> None:
+    """Two models of one task on the same examples."""
+    fit = [info for info in infos if sum(other.task == info.task for other in infos) > 1]
+    if not fit:
+        cards.empty(
+            "compare_arrows",
+            "Two models of one task are needed. Train a small one on the Train page, or put a "
+            "model folder below models/.",
+            "two_empty",
+        )
+        return
+    names = called(fit)
+    left, right = st.columns(2)
+    with left:
+        first = by_name(fit)[selection("First", list(names), "first",
+                                       format_func=names.__getitem__)]  # fmt: skip
+    others = [i.name for i in fit if i.task == first.task and i is not first]
+    with right:
+        second = by_name(fit)[selection("Second", others, "second",
+                                        format_func=names.__getitem__)]  # fmt: skip
+    evaluation = boards.evaluation(first)
+    if isinstance(evaluation, Trouble):
+        engine.show_trouble(evaluation, "first_trouble")
+        return
+    split = choose_split(first, evaluation)
+    mine, others_said = (boards.predictions(info, split) for info in (first, second))
+    if isinstance(mine, Trouble) or isinstance(others_said, Trouble):
+        trouble_of(mine, "first_said_trouble")
+        trouble_of(others_said, "second_said_trouble")
+        return
+    compared(first, second, mine, others_said)
+
+
+def compared(
+    first: ModelInfo, second: ModelInfo, one_said: Predictions, other_said: Predictions
+) -> None:
+    """The comparison, where both answered the same examples."""
+    aligned = other_said.aligned_with(one_said)
+    if aligned is None:
+        st.info(
+            "The two models were not judged on the same examples, so they cannot be compared one "
+            "by one; evaluate both on the same data.",
+            icon=":material/info:",
+        )
+        return
+    verdict(first, second, one_said, aligned)
+    matrices = [measures.confusion_matrix(p.labels, p.answers) for p in (one_said, aligned)]
+    figure = plots.difference(*matrices)
+    rows = [
+        {**a, "second_count": b["count"], "second_share_of_true": b["share_of_true"]}
+        for a, b in zip(*(plots.confusion_rows(m) for m in matrices), strict=True)
+    ]
+    plots.show(figure, "difference", rows)
+    st.caption(
+        f"Points by which {second.name} gives an answer more often (orange) or more rarely (blue) "
+        f"than {first.name}, of each true emotion."
+    )
+    disagreements(first, second, one_said, aligned)
+
+
+def verdict(first: ModelInfo, second: ModelInfo, a: Predictions, b: Predictions) -> None:
+    """Who is right more often, and whether that may be chance."""
+    p = measures.mcnemar(a.right, b.right)
+    gap = 100 * float(b.right.mean() - a.right.mean())
+    better, worse = (second, first) if gap > 0 else (first, second)
+    chance = "which may be chance" if p >= 0.05 else "hardly by chance"
+    small = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    words = (
+        f"{better.name} is right more often than {worse.name} by {abs(gap):.1f} points, {chance}"
+    )
+    if not gap:
+        words = "Both models are right equally often"
+    cards.statement("balance", f"{words} (McNemar's exact test, {small})")
+    counts = (
+        ("Both right", a.right & b.right),
+        (f"Only {first.name}", a.right & ~b.right),
+        (f"Only {second.name}", b.right & ~a.right),
+        ("Both wrong", ~a.right & ~b.right),
+    )
+    for column, (label, rows) in zip(st.columns(4), counts, strict=True):
+        column.metric(label, f"{int(rows.sum()):,}", border=True)
+
+
+def disagreements(first: ModelInfo, second: ModelInfo, a: Predictions, b: Predictions) -> None:
+    """The examples that the two answer differently."""
+    differ = np.flatnonzero(a.answers != b.answers)
+    st.subheader(f"They disagree on {len(differ):,} of {len(a):,} examples")
+    only = choice("Which", ["All", "Only the first is right", "Only the second is right",
+                            "Both are wrong"], "which")  # fmt: skip
+    right = {
+        "All": np.ones(len(a), bool),
+        "Only the first is right": a.right,
+        "Only the second is right": b.right,
+        "Both are wrong": ~a.right & ~b.right,
+    }[only]
+    rows = differ[right[differ]]
+    said = [
+        f"{EMOTIONS[a.labels[i]]}: {EMOTIONS[a.answers[i]]} / {EMOTIONS[b.answers[i]]}"
+        for i in rows
+    ]
+    st.caption(f"True emotion: answer of {first.name} / answer of {second.name}")
+    boards.examples(first, a.where(rows), said, f"differ_{first.name}_{second.name}_{only}")
+    st.download_button(
+        "Data (CSV)",
+        exports.table(
+            {
+                "example": str(a.ids[i]),
+                "true": EMOTIONS[a.labels[i]],
+                first.name: EMOTIONS[a.answers[i]],
+                second.name: EMOTIONS[b.answers[i]],
+            }
+            for i in rows
+        ),
+        file_name="duet-disagreements.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        type="tertiary",
+        on_click="ignore",
+        key="disagreements_csv",
+    )
+
+
+def page() -> None:
+    """The three views."""
+    st.title("Models")
+    st.markdown("How good the models are, where they err, and how far to trust them.")
+    infos, broken = installed()
+    view = choice("View", (ALL, ONE, TWO), "view", label_visibility="collapsed")
+    if not infos:
+        cards.empty(
+            "leaderboard",
+            "No model is installed yet. Put a model folder below models/, or train one on the "
+            "Train page.",
+            "models_empty",
+        )
+    elif view == ALL:
+        everything(infos)
+    elif view == ONE:
+        one(infos)
+    else:
+        two(infos)
+    for number, folder in enumerate(broken):
+        engine.show_trouble(Trouble("damaged_model", folder.problem), f"broken_model_{number}")
+    datasets.setting()
+
+
+entry.through_home()
+page()
+cards.footer()
