@@ -28,6 +28,33 @@ page = st.navigation(
                 "pages/hybrid.py", title="Hybrid", icon=":material/group_work:", url_path="hybrid"
             ),
         ],
+        "Data": [
+            st.Page("pages/data.py", title="Data", icon=":material/database:", url_path="data"),
+            st.Page(
+                "pages/data_faces.py",
+                title="Faces in the data",
+                icon=":material/face_6:",
+                url_path="data-faces",
+            ),
+            st.Page(
+                "pages/data_voices.py",
+                title="Voices in the data",
+                icon=":material/graphic_eq:",
+                url_path="data-voices",
+            ),
+            st.Page(
+                "pages/data_map.py",
+                title="Map",
+                icon=":material/scatter_plot:",
+                url_path="data-map",
+            ),
+            st.Page(
+                "pages/data_quality.py",
+                title="Data quality",
+                icon=":material/rule:",
+                url_path="data-quality",
+            ),
+        ],
         "Models": [
             st.Page(
                 "pages/models.py", title="Models", icon=":material/leaderboard:", url_path="models"

@@ -201,7 +201,7 @@ class Model:
                 "differs); restore both from the same source.",
             )
         try:
-            self._interpreter = _interpreter_class()(model_content=content, num_threads=threads)
+            self._interpreter = interpreter_class()(model_content=content, num_threads=threads)
             self._runner = self._interpreter.get_signature_runner()
         except (ValueError, RuntimeError):
             raise DuetError("damaged_model", f"{path} is not a LiteRT model.") from None
@@ -224,7 +224,8 @@ class Model:
             return {name: np.array(value) for name, value in outputs.items()}
 
 
-def _interpreter_class() -> Any:
+def interpreter_class() -> Any:
+    """LiteRT's interpreter, from whichever package has it."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:  # a platform without that wheel

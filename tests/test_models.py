@@ -130,7 +130,7 @@ def test_a_network_with_two_inputs_is_not_loaded(folder, monkeypatch):
         def get_output_details(self):
             return {"logits": {}, "evidence": {}}
 
-    monkeypatch.setattr(models, "_interpreter_class", lambda: Two)
+    monkeypatch.setattr(models, "interpreter_class", lambda: Two)
     with pytest.raises(DuetError, match="has 2 inputs") as caught:
         models.Model(models.read_info(folder))
     assert caught.value.code == "damaged_model"

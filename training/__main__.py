@@ -72,11 +72,23 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("names", nargs="*", metavar="NAME", help="models to measure; all")
     report.set_defaults(run_command=_report)
 
-    for command in (train, export, evaluate, fusion, report):
+    chart = commands.add_parser("map", help="lay out the test set as a model sees it")
+    chart.add_argument("name")
+    chart.set_defaults(run_command=_map)
+
+    prepare = commands.add_parser("prepare", help="write one tidy index of all data sets")
+    prepare.add_argument("--out", type=Path, help="Parquet file (default runs/index.parquet)")
+    prepare.set_defaults(run_command=_prepare)
+
+    summarise = commands.add_parser("summarise", help="write what the data pages show")
+    summarise.add_argument("--out", type=Path, help="folder (default core/summary)")
+    summarise.set_defaults(run_command=_summarise)
+
+    for command in (train, export, evaluate, fusion, report, chart):
         command.add_argument(
             "--models", type=Path, default=None, help="folder of model folders (default models/)"
         )
-    for command in (train, export, evaluate, fusion, report, framing):
+    for command in (train, export, evaluate, fusion, report, framing, chart, prepare, summarise):
         command.add_argument(
             "--data", type=Path, required=True, help="folder that holds the data sets, or one set"
         )
@@ -187,6 +199,32 @@ def _framing(parsed: argparse.Namespace) -> None:
     from training.framing import main as measure
 
     print(json.dumps(measure(parsed.data, parsed.limit), indent=1))
+
+
+def _map(parsed: argparse.Namespace) -> None:
+    from core.models import read_info
+    from training.map import lay_out
+
+    print(lay_out(read_info(_models(parsed) / parsed.name), parsed.data))
+
+
+def _prepare(parsed: argparse.Namespace) -> None:
+    from core import index
+    from training.prepare import build
+
+    path = parsed.out or Path("runs") / index.INDEX_NAME
+    frame = build(parsed.data)
+    index.write(frame, path)
+    counts = frame.groupby(["dataset", "split"], observed=True).size().unstack(fill_value=0)
+    print(f"{counts.to_string()}\n{len(frame):,} files in {path}")
+
+
+def _summarise(parsed: argparse.Namespace) -> None:
+    from core.index import SUMMARY_FOLDER
+    from training.summarise import summarise
+
+    report = summarise(parsed.data, parsed.out or SUMMARY_FOLDER)
+    print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from core.face.change import FaceChange, changed_face, erase
 from core.face.tensor import face_tensor
 
 
@@ -35,28 +35,15 @@ def random_face(
     face: NDArray[np.uint8], size: int, change: FaceAugmentation, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Flip, turn, scale and shift a face (h, w) into (size, size), as if by another camera."""
-    height, width = face.shape
-    scale = size / width * rng.uniform(*change.scale)
+    scale = rng.uniform(*change.scale)
     angle = rng.uniform(-change.rotation, change.rotation)
-    rotation = cv2.getRotationMatrix2D((0.0, 0.0), angle, scale)[:, :2]
-    if rng.random() < 0.5:
-        rotation[:, 0] *= -1
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    target = (size - 1) / 2 + rng.uniform(-change.shift, change.shift, 2) * size
-    matrix = np.column_stack([rotation, target - rotation @ centre])
-    out = cv2.warpAffine(
-        face, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-    )
-    if rng.random() < 0.3 * change.camera:
-        gamma = np.exp(rng.uniform(-0.5, 0.5))
-        table = (np.linspace(0, 1, 256) ** gamma * 255).astype(np.uint8)
-        out = cv2.LUT(out, table)
-    if rng.random() < 0.15 * change.camera:
-        out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 1.0))
-    if rng.random() < 0.15 * change.camera:
-        noise = rng.normal(0, rng.uniform(2, 8), out.shape)
-        out = np.clip(out + noise, 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(out)
+    mirrored = rng.random() < 0.5
+    right, down = rng.uniform(-change.shift, change.shift, 2)
+    gamma = np.exp(rng.uniform(-0.5, 0.5)) if rng.random() < 0.3 * change.camera else 1.0
+    blur = rng.uniform(0.4, 1.0) if rng.random() < 0.15 * change.camera else 0.0
+    noise = rng.uniform(2, 8) if rng.random() < 0.15 * change.camera else 0.0
+    drawn = FaceChange(angle, scale, (right, down), mirrored, gamma, blur, noise)
+    return changed_face(face, size, drawn, rng)
 
 
 def random_erasing(
@@ -72,7 +59,7 @@ def random_erasing(
         h = min(int(np.sqrt(area * aspect)) + 1, height)
         w = min(int(np.sqrt(area / aspect)) + 1, width)
         top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
-        image[top : top + h, left : left + w] = 0.0
+        erase(image, top, left, h, w)
 
 
 def augmented_faces(

@@ -7,7 +7,6 @@ import platform
 import subprocess
 from pathlib import Path
 
-import keras
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +35,7 @@ def git_commit() -> str:
 
 
 def versions() -> dict[str, str]:
+    import keras
     import tensorflow as tf
 
     return {

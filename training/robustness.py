@@ -22,9 +22,10 @@ from core.labels import EMOTIONS
 from core.media import Recording
 from core.models import Model
 from core.voice import find_speech, overall_logits
+from core.voice.change import Samples, add_noise, mix_at
 from core.voice.features import SAMPLE_RATE
 from training import fer2013, voices
-from training.augment_voice import add_noise, band_limit, mix_at, reverberate
+from training.augment_voice import band_limit, reverberate
 
 CLIPS_PER_CELL = 30
 """Recordings tried of each corpus and emotion."""
@@ -39,7 +40,6 @@ NO_ANSWER = -1
 T = TypeVar("T")
 Random = np.random.Generator
 Image = NDArray[np.uint8]
-Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -488,3 +488,37 @@ def _to_seconds(runs: list[tuple[int, int]], length: int) -> list[tuple[float, f
         end = ((group[-1][1] - 1) * HOP + middle) / SAMPLE_RATE + PAD_SECONDS
         segments.append((max(start, 0.0), min(end, length / SAMPLE_RATE)))
     return segments
+
+
+@dataclass(frozen=True)
+class Prosody:
+    """Loudness and pitch of every 40 ms frame of a recording, one each 10 ms."""
+
+    level: NDArray[np.float32]
+    """(n,): dBFS from 100 to 7500 Hz."""
+    active: NDArray[np.bool_]
+    """(n,): whether the frame stands out from the noise around it."""
+    pitch: NDArray[np.float32]
+    """(n,): Hz; NaN where nothing is voiced."""
+
+
+def prosody(samples: NDArray[np.floating]) -> Prosody:
+    """Loudness and pitch over time, by the autocorrelation that also finds the speech.
+
+    Parameters
+    ----------
+    samples : float array, (n,), 16 kHz, full scale 1
+
+    Returns
+    -------
+    Prosody
+        Without any frame for a recording shorter than 40 ms.
+    """
+    clean = _clean(samples)
+    if clean.size < FRAME:
+        return Prosody(*(np.empty(0, kind) for kind in (np.float32, bool, np.float32)))
+    frames = _measure(clean)
+    active = _active(frames.level)
+    voiced, _ = _voiced(frames, active)
+    pitch = np.where(voiced, 2.0 ** (frames.pitch / 12), np.nan).astype(np.float32)
+    return Prosody(frames.level, active, pitch)

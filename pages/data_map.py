@@ -1,0 +1,124 @@
+"""Data, map: the test set as a model sees it, alike beside alike."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core.map import EmbeddingMap
+from core.models import ModelInfo
+from core.ui import cards, choices, dataplots, datasets, entry, explorer, plots
+from core.ui.engine import Trouble
+
+COLOURS = {"label": "label", "answer": "the model's answer", "right": "right or wrong"}
+KEY = "data_map_points"
+PARAMETER = "example"
+PURITY_NEIGHBOURS = 10
+
+
+def rows_of(found: EmbeddingMap, said: pd.DataFrame) -> pd.DataFrame:
+    """A row for each point: id, place, label, answer, confidence, right."""
+    places = pd.DataFrame(found.places, columns=["x", "y"], index=pd.Index(found.ids, name="id"))
+    columns = said[["true", "answer", "confidence", "right"]].rename(columns={"true": "label"})
+    joined = places.join(columns, how="inner").reset_index()
+    joined["right"] = joined["right"].astype(bool)
+    return joined
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def alike(places: np.ndarray, labels: list[str]) -> float:
+    """Share of the nearest points on the map that carry the same label."""
+    names = np.array(labels)
+    same = []
+    for start in range(0, len(places), 512):
+        part = places[start : start + 512]
+        distance = ((part[:, np.newaxis] - places) ** 2).sum(axis=2)
+        near = np.argpartition(distance, PURITY_NEIGHBOURS, axis=1)[:, : PURITY_NEIGHBOURS + 1]
+        hits = (names[near] == names[start : start + 512, np.newaxis]).sum(axis=1) - 1
+        same.append(hits / PURITY_NEIGHBOURS)
+    return float(np.concatenate(same).mean())
+
+
+def picked() -> None:
+    """Callback: the point that was clicked goes into the address."""
+    points = st.session_state[KEY].selection.points
+    if points and points[0].get("customdata"):
+        data = points[0]["customdata"]
+        explorer.choose(PARAMETER, str(data[0] if isinstance(data, list) else data["0"]))
+
+
+def one(info: ModelInfo, frame: pd.DataFrame) -> None:
+    """The map of one model, and the example chosen on it."""
+    found, said = explorer.map_of(info), explorer.answers(info)
+    if isinstance(found, Trouble) or isinstance(said, Trouble):
+        explorer.told_trouble(found, "map_trouble")
+        explorer.told_trouble(said, "said_trouble")
+        return
+    rows = rows_of(found, said)
+    by = choices.one_of_few("Coloured by", list(COLOURS), "by", COLOURS.__getitem__)
+    if len(rows) <= PURITY_NEIGHBOURS:
+        cards.empty("scatter_plot", "The map and the answers name different examples.", "map_empty")
+        return
+    share = alike(rows[["x", "y"]].to_numpy(np.float32), rows["label"].tolist())
+    wrong = int((~rows["right"]).sum())
+    titles = {
+        "label": f"{share:.0%} of the nearest ten neighbours carry the same label",
+        "answer": f"{info.name} cuts its {len(rows):,} examples into clear regions",
+        "right": f"{wrong:,} of {len(rows):,} are wrong; most lie where regions meet",
+    }
+    figure = dataplots.places(rows, by, titles[by])
+    chosen = explorer.chosen(PARAMETER, frame)
+    place = rows[rows["id"] == chosen]
+    if len(place):
+        dataplots.mark(figure, float(place["x"].iloc[0]), float(place["y"].iloc[0]))
+    plots.show(figure, KEY, rows.round(3).to_dict("records"), picked)
+    st.caption(
+        f"{found.how} Near each other: alike to the model. The axes mean nothing. "
+        "Hover a point to read it, click it to open it."
+    )
+    explorer.traced(f"python -m training map {info.name} --data PATH")
+    if chosen and len(place):
+        opened(chosen, place.iloc[0], info, frame)
+
+
+def opened(name: str, point: pd.Series, info: ModelInfo, frame: pd.DataFrame) -> None:
+    """The chosen example: its answer, and itself where the data are here."""
+    with st.container(border=True, key="example"):
+        st.markdown(
+            f"`{name}`: labelled **{point['label']}**, read as **{point['answer']}** "
+            f"({point['confidence']:.0%})"
+        )
+        if datasets.data_folder() is None:
+            st.caption(datasets.MISSING)
+        elif info.task == "face":
+            explorer.face(name, frame, partial(explorer.choose, PARAMETER))
+        else:
+            explorer.clip(name, frame)
+
+
+def page() -> None:
+    """The map of one of the models that come with one."""
+    st.title("Map of the test set")
+    frame = explorer.whole_index()
+    if isinstance(frame, Trouble):
+        explorer.told_trouble(frame, "index_trouble")
+        return
+    infos = {**explorer.mapped("face"), **explorer.mapped("voice")}
+    if not infos:
+        cards.empty(
+            "scatter_plot",
+            "No model comes with a map yet. Make one with python -m training map NAME --data PATH.",
+            "map_none",
+        )
+        return
+    name = choices.one_of_many("Model", list(infos), "model", lambda key: infos[key].title)
+    one(infos[name], frame)
+
+
+entry.through_home()
+page()
+datasets.setting()
+cards.footer()
