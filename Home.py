@@ -23,6 +23,7 @@ page = st.navigation(
         st.Page("pages/face.py", title="Face", icon=":material/face:", url_path="face"),
         st.Page("pages/voice.py", title="Voice", icon=":material/mic:", url_path="voice"),
         st.Page("pages/hybrid.py", title="Hybrid", icon=":material/group_work:", url_path="hybrid"),
+        st.Page("pages/live.py", title="Live", icon=":material/videocam:", url_path="live"),
     ],
     position="top",
 )

@@ -3,8 +3,3 @@
 No Streamlit in here. `director.Director` ties the parts together: `video` and `audio` take what
 camera and microphone give, `now` and `journal` tell what was found.
 """
-
-from core.live.director import Director
-from core.live.settings import Mode, Settings
-
-__all__ = ["Director", "Mode", "Settings"]

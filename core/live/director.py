@@ -15,10 +15,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import av
 import numpy as np
 
+from core import media
 from core.errors import DuetError
 from core.fusion import Together, together
 from core.labels import EMOTIONS
@@ -34,6 +36,7 @@ from core.live.smoothing import Smoother, Steady
 from core.live.tracking import Motion, Tracker
 from core.models import Model, Task, find, load
 from core.results import Prediction
+from core.voice import analyze_voice
 from core.words import percent
 
 IDLE_SECONDS = 4.0
@@ -44,6 +47,9 @@ MISSING_SECONDS = 1.5
 """A side from which nothing has come for this long is missing."""
 
 POLL_SECONDS = 0.25
+
+TURN_SECONDS = 4.0
+"""Where pictures come one a second, a face or a pause is judged over this long."""
 
 SLACK = 1.25
 """Another face has to be this many times larger to be taken for the speaker's."""
@@ -286,6 +292,50 @@ class Director:
                 said.append("Nobody speaks at the moment.")
         return said
 
+    # --- where pictures and sound come in turns ------------------------------------------------
+
+    def see(self, data: bytes) -> None:
+        """Take one picture (a JPEG) by itself; looks at it at once.
+
+        Raises
+        ------
+        DuetError
+            When it cannot be read, or nothing is there to look at it with.
+        """
+        moment = self._clock()
+        pixels = media.decode_image(data, "The picture").pixels
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        if moment - self._video_time > TURN_SECONDS:
+            self._tracker = Tracker(certain_looks=1, forget_seconds=TURN_SECONDS)
+        self._video_time = moment
+        with GATE.turn():
+            self._look(_Fresh(frame, moment))
+        self._last = self._drawn(frame, moment)
+        self._write(moment)
+
+    def hear(self, data: bytes) -> None:
+        """Take one recording by itself; listens to all of it at once.
+
+        Raises
+        ------
+        DuetError
+            When it cannot be read, or nobody speaks in it.
+        """
+        moment = self._clock()
+        self._audio_time = moment
+        with GATE.turn():
+            recording = media.decode_audio(data, "The recording")
+            emotion = analyze_voice(recording, self._model("voice")).emotion
+        self._heard = Heard("speech", emotion)
+        self._voice = self._reading(emotion.label, emotion)
+        self._write(moment, recording.duration + TURN_SECONDS)
+
+    def _write(self, moment: float, seconds: float = TURN_SECONDS) -> None:
+        """Join what came in turns and note it."""
+        if self.settings.mode == "hybrid":
+            self._join(moment, seconds)
+        self.journal.add(moment, self._row(moment))
+
     # --- drawing -----------------------------------------------------------------------------
 
     def _drawn(self, frame: av.VideoFrame, moment: float) -> av.VideoFrame:
@@ -355,7 +405,7 @@ class Director:
                     continue
                 with GATE.turn():
                     started = self._clock()
-                    self._attempt(NOT_READ, lambda fresh=fresh: self._look(fresh), done)
+                    self._attempt(NOT_READ, partial(self._look, fresh), done)
                     ended = self._clock()
                 pace.done(started, ended, GATE.viewers)
                 self._looks.add(ended)
@@ -447,9 +497,7 @@ class Director:
             self._minds.pop(number, None)
             self.journal.happened(moment, f"Face {number} was lost.")
 
-    def _publish(
-        self, motions: list[Motion], known: dict[int, Reading], moment: float
-    ) -> None:
+    def _publish(self, motions: list[Motion], known: dict[int, Reading], moment: float) -> None:
         before = {face.number for face in self._faces}
         for motion in motions:
             if motion.number not in before:
@@ -505,9 +553,9 @@ class Director:
             self._voice = None
             self._voice_steady.forget()
 
-    def _join(self, moment: float) -> None:
+    def _join(self, moment: float, seconds: float = WINDOW_SECONDS) -> None:
         """Fuse the voice's window with what the speaker's face showed in the same seconds."""
-        seen = [emotion for at, emotion in list(self._gaze) if moment - at <= WINDOW_SECONDS]
+        seen = [emotion for at, emotion in list(self._gaze) if moment - at <= seconds]
         if not seen or not self._voice or not self._faces:
             self._together = self._fused = None
             self._fused_steady.forget()
@@ -548,5 +596,3 @@ def words(reading: Reading) -> str:
     """A label as it is written on the picture."""
     doubt = "?" if reading.unsure else ""
     return f"{reading.label}{doubt} {percent(reading.confidence)}"
-
-

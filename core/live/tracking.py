@@ -81,7 +81,11 @@ class Tracker:
     then corrected by a share of the difference.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, certain_looks: int = CERTAIN_LOOKS, forget_seconds: float = FORGET_SECONDS
+    ) -> None:
+        self._certain_looks = certain_looks
+        self._forget_seconds = forget_seconds
         self._tracks: dict[int, _Track] = {}
         self._count = 0
 
@@ -108,15 +112,16 @@ class Tracker:
         return [numbers[index] for index in range(len(found))]
 
     def lost(self, time: float) -> list[int]:
-        """Forget the faces not seen for `FORGET_SECONDS`; the numbers of those that counted."""
-        gone = [n for n, t in self._tracks.items() if time - t.motion.time > FORGET_SECONDS]
+        """Forget the faces not seen for `forget_seconds`; the numbers of those that counted."""
+        limit = time - self._forget_seconds
+        gone = [number for number, track in self._tracks.items() if track.motion.time < limit]
         tracks = [self._tracks.pop(number) for number in gone]
-        return [track.motion.number for track in tracks if track.looks >= CERTAIN_LOOKS]
+        return [track.motion.number for track in tracks if track.looks >= self._certain_looks]
 
     def motions(self) -> tuple[Motion, ...]:
         """Of all faces that count, by number."""
         tracks = (self._tracks[number] for number in sorted(self._tracks))
-        return tuple(track.motion for track in tracks if track.looks >= CERTAIN_LOOKS)
+        return tuple(track.motion for track in tracks if track.looks >= self._certain_looks)
 
     def _pairs(self, time: float, found: Sequence[State]) -> list[tuple[int, int]]:
         """(index of what was found, number of the face), the best matches first."""
