@@ -95,8 +95,8 @@ def beside(director: Director, playing: bool) -> None:
     else:
         cards.empty(
             "videocam",
-            "Press Start below the picture area. Your browser asks for camera and microphone; "
-            "what they give is analysed as it comes and kept nowhere.",
+            "Press Start. Your browser asks for camera and microphone; what they give is "
+            "analysed as it comes and kept nowhere.",
             "live_empty",
         )
 

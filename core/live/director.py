@@ -139,6 +139,7 @@ class Director:
         self._last: av.VideoFrame | None = None
         self._tracker = Tracker()
         self._minds: dict[int, _Mind] = {}
+        self._met: set[int] = set()
         self._faces: tuple[Face, ...] = ()
         self._dark = False
         self._gaze: deque[tuple[float, Prediction]] = deque(maxlen=256)
@@ -278,19 +279,27 @@ class Director:
 
     def _missing(self, moment: float) -> list[str]:
         settings, said = self.settings, []
-        if settings.sees:
-            if moment - self._video_time > MISSING_SECONDS:
-                said.append("No pictures arrive from the camera.")
-            elif self._dark:
-                said.append("The picture is black: the camera is off or covered.")
-            elif not self._faces:
-                said.append("No face is in the picture.")
-        if settings.hears:
-            if moment - self._audio_time > MISSING_SECONDS:
-                said.append("No sound arrives from the microphone.")
-            elif self._heard is not None and self._heard.state != "speech":
-                said.append("Nobody speaks at the moment.")
+        alone = settings.mode == "hybrid"
+        if settings.sees and (text := self._without_face(moment)):
+            said.append(f"{text}; the voice goes on alone." if alone else f"{text}.")
+        if settings.hears and (text := self._without_voice(moment)):
+            said.append(f"{text}; the face goes on alone." if alone else f"{text}.")
         return said
+
+    def _without_face(self, moment: float) -> str:
+        """Why no face is read, or nothing."""
+        if moment - self._video_time > MISSING_SECONDS:
+            return "No pictures arrive from the camera"
+        if self._dark:
+            return "The picture is black: the camera is off or covered"
+        return "" if self._faces else "No face is in the picture"
+
+    def _without_voice(self, moment: float) -> str:
+        """Why no voice is read, or nothing."""
+        if moment - self._audio_time > MISSING_SECONDS:
+            return "No sound arrives from the microphone"
+        quiet = self._heard is not None and self._heard.state != "speech"
+        return "Nobody speaks at the moment" if quiet else ""
 
     # --- where pictures and sound come in turns ------------------------------------------------
 
@@ -495,12 +504,13 @@ class Director:
     def _lose(self, moment: float) -> None:
         for number in self._tracker.lost(moment):
             self._minds.pop(number, None)
+            self._met.discard(number)
             self.journal.happened(moment, f"Face {number} was lost.")
 
     def _publish(self, motions: list[Motion], known: dict[int, Reading], moment: float) -> None:
-        before = {face.number for face in self._faces}
         for motion in motions:
-            if motion.number not in before:
+            if motion.number not in self._met:
+                self._met.add(motion.number)
                 self.journal.happened(moment, f"Face {motion.number} appeared.")
         chief = self._speaker(motions)
         faces = [Face(m, known[m.number], m.number == chief) for m in motions]
@@ -586,6 +596,7 @@ class Director:
         """After a pause, what was before it says nothing about now."""
         self._faces = ()
         self._minds = {}
+        self._met = set()
         self._tracker = Tracker()
         self._gaze.clear()
         self._ring.clear()

@@ -69,7 +69,7 @@ class Canvas:
     @property
     def line(self) -> int:
         """Width of a line, in pixels."""
-        return max(2, 2 * round(max(self.width, self.height) / 640))
+        return max(2, round(max(self.width, self.height) / 200))
 
     @property
     def text_height(self) -> int:
@@ -88,7 +88,7 @@ class Canvas:
 
     def _rectangle(self, corners: tuple[int, int, int, int], colour: Colour, line: int) -> None:
         left, top, right, bottom = (value // 2 * 2 for value in corners)
-        thin = max(1, line // 2)
+        thin = max(1, (line + 1) // 2)
         for plane, value, part in zip(self._split(), _yuv(colour), (1, 2, 2), strict=True):
             start, end = (left // part, top // part), (right // part, bottom // part)
             cv2.rectangle(plane, start, end, value, line if part == 1 else thin)

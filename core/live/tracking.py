@@ -14,8 +14,11 @@ from core.results import Box
 FORGET_SECONDS = 1.5
 """A face that was not seen for this long is lost; one that comes later gets a new number."""
 
-HIDE_SECONDS = 0.6
-"""A box is no longer drawn when its face was not seen for this long."""
+HIDE_SECONDS = 1.2
+"""A box is no longer drawn when nobody has looked for this long (a machine that is too busy)."""
+
+MOST_MISSES = 3
+"""Looks in a row without a face after which its box is no longer drawn."""
 
 CERTAIN_LOOKS = 2
 """A face counts once it was found this often: what a detector sees only once is noise."""
@@ -72,6 +75,7 @@ class Motion:
 class _Track:
     motion: Motion
     looks: int = 1
+    misses: int = 0
 
 
 class Tracker:
@@ -103,6 +107,8 @@ class Tracker:
         """
         found = [_state(box) for box in boxes]
         numbers: dict[int, int] = {}
+        for track in self._tracks.values():
+            track.misses += 1
         for index, number in self._pairs(time, found):
             self._correct(self._tracks[number], time, found[index])
             numbers[index] = number
@@ -119,9 +125,13 @@ class Tracker:
         return [track.motion.number for track in tracks if track.looks >= self._certain_looks]
 
     def motions(self) -> tuple[Motion, ...]:
-        """Of all faces that count, by number."""
+        """Of all faces that count and are in sight, by number."""
         tracks = (self._tracks[number] for number in sorted(self._tracks))
-        return tuple(track.motion for track in tracks if track.looks >= self._certain_looks)
+        return tuple(
+            track.motion
+            for track in tracks
+            if track.looks >= self._certain_looks and track.misses < MOST_MISSES
+        )
 
     def _pairs(self, time: float, found: Sequence[State]) -> list[tuple[int, int]]:
         """(index of what was found, number of the face), the best matches first."""
@@ -153,6 +163,7 @@ class Tracker:
         drawn = old._place(passed)
         track.motion = Motion(old.number, time, state, velocity, drawn - state)
         track.looks += 1
+        track.misses = 0
 
 
 def _state(box: Box) -> State:

@@ -239,7 +239,7 @@ def speed(now: Now) -> None:
         for name, value in now.speed.items()
     )
     with st.container(key="live_speed"):
-        st.html(f'<table class="duet-table">{rows}</table>')
+        st.html(f'<table class="duet-speed">{rows}</table>')
 
 
 # --- over time -----------------------------------------------------------------------------------

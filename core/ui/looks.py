@@ -151,6 +151,12 @@ div[class*="_mirror_camera"], div[class*="_plain_camera"] { max-width: 40rem; }
 .duet-ribbon-ends { display: flex; justify-content: space-between; font-size: .85rem;
   opacity: .8; font-variant-numeric: tabular-nums; }
 .duet-events { list-style: none; padding: 0; margin: .5rem 0 0; font-size: .92rem; }
+.duet-events li { margin: 0; padding: .1rem 0; }
+.duet-speed { width: 100%; border-collapse: collapse; }
+.duet-speed th { text-align: left; font-weight: 400; padding: .15rem .5rem .15rem 0; }
+.duet-speed td { text-align: right; font-variant-numeric: tabular-nums; }
+.st-key-live_together { min-height: 13.5rem; }
+.st-key-live_faces, .st-key-live_voice { min-height: 4.9rem; }
 .duet-events b { font-variant-numeric: tabular-nums; display: inline-block; min-width: 3rem; }
 .duet-chips { display: flex; flex-wrap: wrap; gap: .4rem .5rem; margin: 1rem 0 .25rem; }
 .duet-chips span.chip { display: flex; align-items: center; gap: .35rem; padding: .2rem .7rem;
