@@ -27,6 +27,7 @@ page = st.navigation(
             st.Page(
                 "pages/hybrid.py", title="Hybrid", icon=":material/group_work:", url_path="hybrid"
             ),
+            st.Page("pages/live.py", title="Live", icon=":material/videocam:", url_path="live"),
         ],
         "Data": [
             st.Page("pages/data.py", title="Data", icon=":material/database:", url_path="data"),

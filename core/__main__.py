@@ -92,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--photo", metavar="FILE", help="a photo with one face")
     bench.add_argument("--voice", metavar="FILE", help="a recording of about three seconds")
     bench.add_argument("--data", metavar="PATH", help="FER2013 (zip or folder), to take faces from")
+    bench.add_argument(
+        "--live", action="store_true", help="measure the Live page in Chromium instead"
+    )
+    bench.add_argument(
+        "--seconds", type=_positive, default=30, help="of each run with --live (default 30)"
+    )
     bench.add_argument("--runs", type=_positive, default=50, help="repetitions (default 50)")
     return parser
 
@@ -325,11 +331,16 @@ def _measure(measures: Any, key: str, words: str) -> str:
 
 def _bench(options: argparse.Namespace) -> int:
     from core import bench
+    from core.live import bench as live_bench
 
+    lines = live_bench.lines if options.live else bench.lines
     try:
-        report = bench.run(
-            photo=options.photo, voice=options.voice, data=options.data, runs=options.runs
-        )
+        if options.live:
+            report = live_bench.run(data=options.data, seconds=options.seconds)
+        else:
+            report = bench.run(
+                photo=options.photo, voice=options.voice, data=options.data, runs=options.runs
+            )
     except DuetError as error:
         if options.json:
             _print_json({"source": "bench", "error": error.to_dict()})
@@ -339,7 +350,7 @@ def _bench(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(report)
     else:
-        _print_lines(bench.lines(report))
+        _print_lines(lines(report))
     return 0
 
 

@@ -386,9 +386,9 @@ def photo_with_face(faces: NDArray[np.uint8] | None) -> bytes:
 
         drawn = media.decode_image(drawn_face().data, "drawn face").pixels
         grey = np.asarray(cv2.cvtColor(drawn, cv2.COLOR_RGB2GRAY), np.uint8)
-        return _before_a_wall(grey, PHOTO_SIZE[1])
+        return before_a_wall(grey, PHOTO_SIZE[1])
     for face in faces:
-        photo = _before_a_wall(face, FACE_IN_PHOTO)
+        photo = before_a_wall(face, FACE_IN_PHOTO)
         if len(active_detector().detect(media.decode_image(photo, "photo").pixels)) == 1:
             return photo
     raise DuetError("no_face", "The detector finds no face of --data in a photo made of it.")
@@ -422,7 +422,7 @@ def model_speed(info: models.ModelInfo, runs: int = 20) -> float:
     return float(np.median(times))
 
 
-def _before_a_wall(grey: NDArray[np.uint8], side: int) -> bytes:
+def before_a_wall(grey: NDArray[np.uint8], side: int) -> bytes:
     """A JPEG of `PHOTO_SIZE`: a square picture, brought to `side` pixels, on a grey gradient."""
     width, height = PHOTO_SIZE
     wall = np.tile(np.linspace(90, 170, width, dtype=np.uint8), (height, 1))

@@ -164,6 +164,43 @@ def _adjective(label: str) -> str:
     return _ADJECTIVES.get(label, label)
 
 
+@dataclass(frozen=True)
+class Together:
+    """What two predictions say as one; the parts of a `HybridResult` that need no media."""
+
+    agreement: Agreement
+    sentence: str
+    fused: Prediction
+    weights: dict[str, float]
+    """`face` and `voice`, summing to 1."""
+    method: str
+
+
+def together(
+    face: Prediction,
+    voice: Prediction,
+    face_info: ModelInfo | None = None,
+    voice_info: ModelInfo | None = None,
+    rule: FusionRule | None = None,
+) -> Together:
+    """Compare and join two predictions; parameters as `fuse`."""
+    rule = rule or fusion_rule()
+    fused, weight = join(
+        np.array(face.probabilities),
+        np.array(voice.probabilities),
+        rule,
+        _known_confusions(face_info),
+        _known_confusions(voice_info),
+    )
+    return Together(
+        agreement=agreement(face, voice),
+        sentence=agreement_sentence(face, voice),
+        fused=Prediction(tuple(float(p) for p in fused)),
+        weights={"face": float(weight), "voice": 1 - float(weight)},
+        method=rule.method,
+    )
+
+
 def fuse(
     face: FaceResult,
     voice: VoiceResult,
@@ -178,23 +215,8 @@ def fuse(
     face_info, voice_info : the models that answered; their validation confusion matrices are
         used when the rule asks for them.
     """
-    rule = rule or fusion_rule()
-    fused, weight = join(
-        np.array(face.emotion.probabilities),
-        np.array(voice.emotion.probabilities),
-        rule,
-        _known_confusions(face_info),
-        _known_confusions(voice_info),
-    )
-    return HybridResult(
-        face=face,
-        voice=voice,
-        agreement=agreement(face.emotion, voice.emotion),
-        sentence=agreement_sentence(face.emotion, voice.emotion),
-        fused=Prediction(tuple(float(p) for p in fused)),
-        weights={"face": float(weight), "voice": 1 - float(weight)},
-        method=rule.method,
-    )
+    joined = together(face.emotion, voice.emotion, face_info, voice_info, rule)
+    return HybridResult(face=face, voice=voice, **vars(joined))
 
 
 def _known_confusions(info: ModelInfo | None) -> Probabilities | None:

@@ -1,4 +1,4 @@
-"""Home: what Duet is, three ways in, a sample to click, and what is installed."""
+"""Home: what Duet is, four ways in, a sample to click, and what is installed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ CARDS = (
      "away."),
     ("hybrid", "Hybrid", "group_work", "A face and a voice together: do they agree, and what do "
      "they say as one?"),
+    ("live", "Live", "videocam", "Look into the camera and speak: face and voice are read as you "
+     "go."),
 )  # fmt: skip
 
 
 def ways_in() -> None:
-    """Three big cards, one for each page."""
-    for column, (key, title, icon, text) in zip(st.columns(3), CARDS, strict=True):
+    """Four big cards, one for each page."""
+    columns = [*st.columns(2), *st.columns(2)]
+    for column, (key, title, icon, text) in zip(columns, CARDS, strict=True):
         with column, st.container(border=True, key=f"card_{key}"):
             st.html(
                 f'<div class="duet-card">{cards.symbol(icon)}<h3>{title}</h3><p>{text}</p></div>'

@@ -6,14 +6,9 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
-import socket
 import subprocess
 import sys
-import threading
-import time
-import urllib.request
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,46 +18,22 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, FilePayload, Page, Playwright
+from core import driving
+from core.driving import ROOT, App, browser_path, chromium
 
-ROOT = Path(__file__).resolve().parent.parent
+if TYPE_CHECKING:
+    from playwright.sync_api import FilePayload, Page
+
+__all__ = ["ROOT", "App", "browser_path", "chromium"]
+
 SHARED = Path(os.environ.get("DUET_TEST_DATA", ROOT.parent / "shared"))
 """Data sets and YuNet for tests; what is not there is made up."""
 
-NAMES = ("chromium", "google-chrome", "google-chrome-stable", "chromium-browser", "chrome")
-MAC_NAMES = ("Google Chrome", "Chromium")
-
-START_SECONDS = 60.0
 ANSWER_MS = 60_000
 """How long a test waits for the app before it fails; no measure of how fast the app should be."""
 
-SWITCHES = (
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-)
-
 
 # --- the browser -------------------------------------------------------------------------------
-
-
-def browser_path() -> str | None:
-    """A Chromium or Chrome of this system (or the one named by `DUET_BROWSER`)."""
-    if named := os.environ.get("DUET_BROWSER"):
-        return shutil.which(named)
-    for name in NAMES:
-        if path := shutil.which(name):
-            return path
-    for name in MAC_NAMES:
-        path = f"/Applications/{name}.app/Contents/MacOS/{name}"
-        if os.path.exists(path):
-            return path
-    return None
 
 
 def main() -> int:
@@ -96,83 +67,14 @@ def _apt_get_chromium() -> None:
     subprocess.run(install, check=False, stdout=subprocess.DEVNULL)
 
 
-@contextmanager
-def chromium(
-    playwright: Playwright, camera: Path | None = None, microphone: Path | None = None
-) -> Iterator[Browser]:
-    """Chromium that sees the film `camera` (Y4M) and hears `microphone` (WAV), both in a loop."""
-    switches = list(SWITCHES)
-    if camera:
-        switches.append(f"--use-file-for-fake-video-capture={camera}")
-    if microphone:
-        switches.append(f"--use-file-for-fake-audio-capture={microphone}")
-    browser = playwright.chromium.launch(executable_path=browser_path(), args=switches)
-    try:
-        yield browser
-    finally:
-        browser.close()
-
-
 # --- the app -----------------------------------------------------------------------------------
-
-
-class App:
-    """The app as `streamlit run` serves it."""
-
-    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
-        self.url = url
-        self.process = process
-        self._lines: list[str] = []
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.append(line.decode(errors="replace"))
-
-    def log(self) -> str:
-        """All that the server has said so far."""
-        return "".join(self._lines)
-
-    def resident_bytes(self) -> int:
-        """Memory that the server holds."""
-        command = ["ps", "-o", "rss=", "-p", str(self.process.pid)]
-        return 1024 * int(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
 @contextmanager
 def running_app(writing: bool = False) -> Iterator[App]:
-    """Start the app on a free port, wait until it answers, stop it in the end.
-
-    Unless `writing`, the server can write no file at all: what should stay in memory but does
-    not makes the test fail that caused it.
-    """
-    port = _free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.headless", "true"]
-    command += ["--server.address", "localhost", "--server.port", str(port)]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        preexec_fn=None if writing else _forbid_writing,
-    )
-    app = App(f"http://localhost:{port}", process)
-    try:
-        _wait_until_healthy(app)
+    """The app on a free port; unless `writing`, it can write no file at all."""
+    with driving.running_app(environment(), writing) as app:
         yield app
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _forbid_writing() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
 def environment() -> dict[str, str]:
@@ -180,26 +82,6 @@ def environment() -> dict[str, str]:
     yunet = SHARED / "models" / "face_detection_yunet_2023mar.onnx"
     given = {"DUET_YUNET": str(yunet)} if yunet.is_file() else {}
     return given | dict(os.environ)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait_until_healthy(app: App) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if app.process.poll() is not None:
-            raise RuntimeError(f"the app ended at once:\n{app.log()}")
-        try:
-            with urllib.request.urlopen(f"{app.url}/_stcore/health", timeout=5):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"the app did not answer:\n{app.log()}")
 
 
 def settle(page: Page) -> None:

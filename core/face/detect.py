@@ -304,6 +304,8 @@ _opening = threading.Lock()
 
 def _open() -> tuple[Detector, str] | DuetError:
     try:
+        if os.environ.get("DUET_DETECTOR") == "mtcnn":
+            raise _UnavailableError("DUET_DETECTOR asks for MTCNN")
         yunet, origin = _open_yunet()
         return yunet, f"Faces are found with YuNet ({origin})."
     except _UnavailableError as error:

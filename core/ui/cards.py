@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
@@ -17,6 +17,9 @@ from core.models import ModelInfo
 from core.results import HybridResult, Prediction, QualityNote
 from core.ui.looks import FACE_COLOUR, LOOKS, VOICE_COLOUR, ink_on
 from core.words import percent
+
+if TYPE_CHECKING:
+    from core.fusion import Together
 
 Verb = Literal["Looks", "Sounds", "Seems"]
 
@@ -120,7 +123,7 @@ def compare(result: HybridResult, key: str) -> None:
         )
 
 
-def weights(result: HybridResult, key: str) -> None:
+def weights(result: HybridResult | Together, key: str) -> None:
     """How much each side moved the fused answer."""
     face, voice = result.weights["face"], result.weights["voice"]
     leader = "the face" if face >= voice else "the voice"

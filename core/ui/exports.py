@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from core.labels import EMOTIONS
+from core.live.journal import Journal
 from core.results import HybridResult, ImageResult, Prediction, VoiceResult
 
 
@@ -94,6 +95,16 @@ def hybrid_csv(result: HybridResult) -> str:
         }
         for side, emotion in sides.items()
     )
+
+
+def live_csv(journal: Journal) -> str:
+    """One row for each side of each half second of a live session, then one for each event."""
+    return _table(journal.rows())
+
+
+def live_json(journal: Journal) -> str:
+    """All of a live session."""
+    return json.dumps(journal.to_dict(), indent=2, ensure_ascii=False)
 
 
 def file_name(source: str, ending: str) -> str:

@@ -136,6 +136,29 @@ STYLE = """
 .st-key-model_card table { display: block; overflow-x: auto; }
 div[class*="_mirror_camera"] video { transform: scaleX(-1); }
 div[class*="_mirror_camera"], div[class*="_plain_camera"] { max-width: 40rem; }
+.duet-live-quiet { opacity: .8; padding: .6rem .1rem; margin: 0; }
+.duet-meter { display: flex; gap: .5rem; align-items: center; }
+.duet-meter .duet-symbol { font-size: 1.2rem; opacity: .8; }
+.duet-meter .duet-track { flex: 1; height: .6rem; }
+.duet-meter .duet-track i { transition: width .4s; }
+.duet-ribbons { display: grid; grid-template-columns: max-content 1fr; gap: .4rem .75rem;
+  align-items: center; }
+.duet-ribbon { position: relative; height: 1.7rem; border-radius: .35rem; overflow: hidden;
+  background: color-mix(in srgb, currentColor 8%, transparent); }
+.duet-ribbon i { position: absolute; top: 0; bottom: 0; font-style: normal; font-size: .8rem;
+  overflow: hidden; white-space: nowrap; display: flex; align-items: center;
+  justify-content: center; box-shadow: inset -1px 0 0 rgb(255 255 255 / .55); }
+.duet-ribbon i.silent { opacity: .35; }
+.duet-ribbon-ends { display: flex; justify-content: space-between; font-size: .85rem;
+  opacity: .8; font-variant-numeric: tabular-nums; }
+.duet-events { list-style: none; padding: 0; margin: .5rem 0 0; font-size: .92rem; }
+.duet-events li { margin: 0; padding: .1rem 0; }
+.duet-speed { width: 100%; border-collapse: collapse; }
+.duet-speed th { text-align: left; font-weight: 400; padding: .15rem .5rem .15rem 0; }
+.duet-speed td { text-align: right; font-variant-numeric: tabular-nums; }
+.st-key-live_together { min-height: 13.5rem; }
+.st-key-live_faces, .st-key-live_voice { min-height: 4.9rem; }
+.duet-events b { font-variant-numeric: tabular-nums; display: inline-block; min-width: 3rem; }
 .duet-chips { display: flex; flex-wrap: wrap; gap: .4rem .5rem; margin: 1rem 0 .25rem; }
 .duet-chips span.chip { display: flex; align-items: center; gap: .35rem; padding: .2rem .7rem;
   border-radius: 1rem; border: 1px solid color-mix(in srgb, var(--c) 55%, transparent);

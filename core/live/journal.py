@@ -1,0 +1,291 @@
+"""What was seen and heard over a session: readings, events, a summary, and rows to keep."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any, Literal
+
+from core.labels import EMOTIONS
+from core.results import Agreement, Prediction
+
+TICK_SECONDS = 0.5
+"""One row of the journal stands for this long at first."""
+
+MOST_TICKS = 3600
+"""Half an hour of rows of 0.5 s. When there are more, every second row of the older half goes and
+its neighbour stands for both: the memory stays bounded however long the session."""
+
+MOST_EVENTS = 500
+
+Side = Literal["face", "voice", "together"]
+SIDES: tuple[Side, ...] = ("face", "voice", "together")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was shown of one side: the label (steadied) and the smoothed probabilities."""
+
+    label: str
+    emotion: Prediction
+    unsure: bool
+
+    @property
+    def confidence(self) -> float:
+        return self.emotion.probabilities[EMOTIONS.index(self.label)]
+
+    def to_dict(self) -> dict[str, Any]:
+        shown = {"label": self.label, "confidence": round(self.confidence, 4)}
+        return self.emotion.to_dict() | shown | {"unsure": self.unsure}
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One moment of the session."""
+
+    time: float
+    """Seconds from its start."""
+    faces: tuple[tuple[int, Reading], ...] = ()
+    """(number, reading) of each face, the speaker's first."""
+    voice: Reading | None = None
+    heard: str | None = None
+    """`silence`, `sound` or `speech`; None while nobody listens."""
+    together: Reading | None = None
+    agreement: Agreement | None = None
+    sentence: str = ""
+    face_weight: float | None = None
+    seconds: float = TICK_SECONDS
+    """How long this row stands for."""
+
+    def reading(self, side: Side) -> Reading | None:
+        """Of the speaker's face, the voice or both together."""
+        if side == "face":
+            return self.faces[0][1] if self.faces else None
+        return self.voice if side == "voice" else self.together
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "time": round(self.time, 3),
+            "seconds": self.seconds,
+            "faces": [{"face": number, **reading.to_dict()} for number, reading in self.faces],
+            "voice": self.voice.to_dict() if self.voice else None,
+            "heard": self.heard,
+            "together": self.together.to_dict() if self.together else None,
+            "agreement": self.agreement,
+            "sentence": self.sentence,
+            "face_weight": None if self.face_weight is None else round(self.face_weight, 3),
+        }
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened, such as a face lost or speech started."""
+
+    time: float
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"time": round(self.time, 3), "event": self.text}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stretch of time over which one side showed one label."""
+
+    label: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A session in a few numbers."""
+
+    seconds: dict[Side, dict[str, float]]
+    """Side -> emotion -> seconds it was shown."""
+    changes: dict[Side, int]
+    agreement: dict[Agreement, float]
+    """Share of the time in which both sides were there; empty when they never were."""
+    duration: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "duration": round(self.duration, 1),
+            "seconds": {
+                side: {name: round(value, 1) for name, value in times.items()}
+                for side, times in self.seconds.items()
+            },
+            "changes": self.changes,
+            "agreement": {kind: round(share, 3) for kind, share in self.agreement.items()},
+        }
+
+
+class Journal:
+    """The whole session, bounded in memory. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything; time starts anew at the next tick or event."""
+        with self._lock:
+            self._ticks: list[Tick] = []
+            self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+            self._began: float | None = None
+            self.started: datetime | None = None
+
+    def since_start(self, time: float) -> float:
+        """Seconds from the session's start to `time`, on the caller's clock."""
+        with self._lock:
+            return self._since_start(time)
+
+    def add(self, time: float, tick: Tick) -> None:
+        """Note what is shown at `time`, on the caller's clock; `tick.time` is set here."""
+        with self._lock:
+            self._ticks.append(replace(tick, time=self._since_start(time)))
+            if len(self._ticks) > MOST_TICKS:
+                self._thin()
+
+    def happened(self, time: float, text: str) -> None:
+        """Note an event at `time`, on the caller's clock."""
+        with self._lock:
+            self._events.append(Event(self._since_start(time), text))
+
+    def ticks(self, last: float | None = None) -> list[Tick]:
+        """All rows, or those of the last so many seconds."""
+        with self._lock:
+            if last is None or not self._ticks:
+                return list(self._ticks)
+            first = self._ticks[-1].time - last
+            return [tick for tick in self._ticks if tick.time > first]
+
+    def events(self) -> list[Event]:
+        """The last `MOST_EVENTS`, oldest first."""
+        with self._lock:
+            return list(self._events)
+
+    def summary(self) -> Summary:
+        """Time per emotion, changes and agreement."""
+        return summarise(self.ticks())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON takes it."""
+        ticks, events = self.ticks(), self.events()
+        return {
+            "kind": "live",
+            "started": self.started.isoformat() if self.started else None,
+            "summary": summarise(ticks).to_dict(),
+            "events": [event.to_dict() for event in events],
+            "timeline": [tick.to_dict() for tick in ticks],
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each side (and each face) of each tick, then one for each event."""
+        ticks, events, started = self.ticks(), self.events(), self.started
+        if started is None:
+            return []
+        rows = [row for tick in ticks for row in _tick_rows(tick, started)]
+        return rows + [_row(event.time, started, "event", event=event.text) for event in events]
+
+    def _since_start(self, time: float) -> float:
+        if self._began is None:
+            self._began = time
+            self.started = datetime.now(UTC)
+        return max(0.0, time - self._began)
+
+    def _thin(self) -> None:
+        half = len(self._ticks) // 2
+        older = self._ticks[:half]
+        merged = [
+            replace(first, seconds=first.seconds + second.seconds)
+            for first, second in zip(older[::2], older[1::2], strict=False)
+        ]
+        self._ticks[: len(merged) * 2] = merged
+
+
+def summarise(ticks: Sequence[Tick]) -> Summary:
+    """Time per emotion, changes and agreement of `ticks`."""
+    times: dict[Side, dict[str, float]] = {}
+    changes: dict[Side, int] = {}
+    for side in SIDES:
+        readings = [(tick.reading(side), tick.seconds) for tick in ticks]
+        shown = [(reading.label, seconds) for reading, seconds in readings if reading]
+        total: Counter[str] = Counter()
+        for label, seconds in shown:
+            total[label] += seconds  # type: ignore[assignment]
+        times[side] = dict(total.most_common())
+        changes[side] = sum(a[0] != b[0] for a, b in pairwise(shown))
+    both: Counter[Agreement] = Counter()
+    for tick in ticks:
+        if tick.agreement:
+            both[tick.agreement] += tick.seconds  # type: ignore[assignment]
+    whole = sum(both.values())
+    return Summary(
+        seconds=times,
+        changes=changes,
+        agreement={kind: seconds / whole for kind, seconds in both.items()},
+        duration=ticks[-1].time + ticks[-1].seconds - ticks[0].time if ticks else 0.0,
+    )
+
+
+def runs(ticks: Sequence[Tick], side: Side) -> list[Run]:
+    """Stretches of one label; a stretch ends where the next row is missing or says otherwise.
+
+    The voice's stretches include `silence`, which is no emotion.
+    """
+    found: list[Run] = []
+    for tick in ticks:
+        reading = tick.reading(side)
+        quiet = side == "voice" and tick.heard in ("silence", "sound")
+        label = reading.label if reading else "silence" if quiet else None
+        if label is None:
+            continue
+        end = tick.time + tick.seconds
+        last = found[-1] if found else None
+        if last and last.label == label and tick.time - last.end < TICK_SECONDS:
+            found[-1] = replace(last, end=end)
+        else:
+            found.append(Run(label, tick.time, end))
+    return found
+
+
+def _tick_rows(tick: Tick, started: datetime) -> list[dict[str, Any]]:
+    rows = [
+        _row(tick.time, started, f"face {number}", reading, tick) for number, reading in tick.faces
+    ]
+    if tick.heard is not None:
+        rows.append(_row(tick.time, started, "voice", tick.voice, tick))
+    if tick.together:
+        rows.append(_row(tick.time, started, "together", tick.together, tick))
+    return rows
+
+
+def _row(
+    time: float,
+    started: datetime,
+    side: str,
+    reading: Reading | None = None,
+    tick: Tick | None = None,
+    event: str = "",
+) -> dict[str, Any]:
+    values: tuple[Any, ...] = ("",) * len(EMOTIONS)
+    if reading:
+        values = tuple(round(p, 4) for p in reading.emotion.probabilities)
+    joined = tick is not None and side == "together"
+    return {
+        "time": (started + timedelta(seconds=time)).isoformat(timespec="milliseconds"),
+        "seconds": round(time, 3),
+        "side": side,
+        "label": reading.label if reading else (tick.heard or "") if tick else "",
+        "confidence": round(reading.confidence, 4) if reading else "",
+        "unsure": reading.unsure if reading else "",
+        **dict(zip(EMOTIONS, values, strict=True)),
+        "agreement": tick.agreement if tick and joined else "",
+        "face_weight": round(tick.face_weight or 0, 3) if tick and joined else "",
+        "event": event,
+    }

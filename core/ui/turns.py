@@ -1,0 +1,72 @@
+"""Where live pictures cannot flow: a picture every second, taken by a few lines of JavaScript."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import streamlit as st
+
+CAMERA_HTML = '<video autoplay playsinline muted></video><p role="status"></p>'
+
+CAMERA_CSS = """
+video { width: 100%; border-radius: .6rem; background: #0003; min-height: 6rem; }
+video.mirrored { transform: scaleX(-1); }
+p { margin: .3rem 0 0; font: inherit; color: var(--st-text-color); }
+"""
+
+CAMERA = """
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component;
+  const video = parentElement.querySelector("video");
+  const status = parentElement.querySelector("p");
+  video.className = data.mirrored ? "mirrored" : "";
+  if (video.duetTimer) return;
+  const canvas = document.createElement("canvas");
+  let stream = null, gone = false, number = 0;
+  navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } } }).then((given) => {
+    stream = given;
+    if (gone) return stream.getTracks().forEach((track) => track.stop());
+    video.srcObject = stream;
+  }).catch((error) => { status.textContent = "The camera did not start (" + error.name + ")."; });
+  video.duetTimer = setInterval(() => {
+    if (!video.videoWidth) return;
+    canvas.width = 640;
+    canvas.height = Math.round(640 * video.videoHeight / video.videoWidth);
+    canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
+    number += 1;
+    setTriggerValue("picture", { number, jpeg: canvas.toDataURL("image/jpeg", 0.8) });
+  }, 1000);
+  return () => {
+    gone = true;
+    clearInterval(video.duetTimer);
+    video.duetTimer = null;
+    if (stream) stream.getTracks().forEach((track) => track.stop());
+  };
+}
+"""
+
+_camera = st.components.v2.component(
+    "duet_turns_camera", html=CAMERA_HTML, css=CAMERA_CSS, js=CAMERA
+)
+
+MOST_CHARACTERS = 2_000_000
+"""Of a picture as text; a JPEG of 640 pixels has some 60,000."""
+
+
+def picture(key: str, mirrored: bool) -> bytes | None:
+    """The camera, and the picture that just came from it as a JPEG; None between pictures."""
+    result: Any = _camera(key=key, data={"mirrored": mirrored}, on_picture_change=lambda: None)
+    return decoded(getattr(result, "picture", None))
+
+
+def decoded(given: Any) -> bytes | None:
+    """The JPEG in what the browser sent; None when it sent something else."""
+    text = given.get("jpeg") if isinstance(given, dict) else None
+    if not isinstance(text, str) or len(text) > MOST_CHARACTERS or "," not in text:
+        return None
+    try:
+        return base64.b64decode(text.split(",", 1)[1], validate=True)
+    except (binascii.Error, ValueError):
+        return None
