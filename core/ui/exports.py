@@ -99,7 +99,7 @@ def hybrid_csv(result: HybridResult) -> str:
 
 def live_csv(journal: Journal) -> str:
     """One row for each side of each half second of a live session, then one for each event."""
-    return _table(journal.rows())
+    return table(journal.rows())
 
 
 def live_json(journal: Journal) -> str:
