@@ -82,7 +82,7 @@ class Job:
     def command(self) -> list[str]:
         """What the process runs; the same again goes on where it stopped."""
         return [
-            *(sys.executable, "-u", "-m", "training", "train", self.recipe),
+            *(sys.executable, "-u", "-m", "training", "train", self.recipe, "--quick"),
             *("--called", self.called, "--data", self.data),
             *("--run", str(self.folder / "checkpoints"), "--models", str(_models())),
             *("--epochs", str(self.epochs), "--fraction", str(self.fraction)),
