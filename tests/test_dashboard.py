@@ -20,7 +20,7 @@ from core.datasets import DataSetError, Files
 from core.errors import DuetError
 from core.predictions import FILE_NAME, Predictions, read_predictions, write_predictions
 from core.ui import plots
-from tests.test_pages import calm, go, start, words
+from tests.test_pages import ROOT, calm, go, start, words
 
 
 @pytest.fixture(autouse=True)
@@ -355,11 +355,6 @@ def view(app: AppTest, name: str) -> AppTest:
     return app
 
 
-def titles(app: AppTest) -> str:
-    """Titles of the charts and all other words."""
-    return words(app)
-
-
 def test_the_leaderboard_lists_filters_and_measures() -> None:
     app = go(start(), "models")
     text = words(app)
@@ -412,7 +407,7 @@ def test_a_cell_lists_its_examples_or_shows_them(
     app.run()
     calm(app)
     assert "The data sets are not here" not in words(app)
-    assert len(app.get("imgs")) == 1
+    assert len(app.get("image")) == 1
     place.write_bytes(b"no picture")
     app.run()
     calm(app)
@@ -428,12 +423,11 @@ def _jpeg() -> bytes:
 
 
 def test_the_threshold_is_shared_by_the_address() -> None:
-    app = go(start(), "models")
+    app = AppTest.from_file(str(ROOT / "Home.py"), default_timeout=60)
     app.query_params["view"] = "One model"
     app.query_params["section"] = "Trust"
     app.query_params["unsure"] = "80"
-    app.run()
-    calm(app)
+    go(app, "models")
     assert "Unsure below 80%" in words(app)
 
 
@@ -441,7 +435,7 @@ def test_two_models_are_compared_where_they_saw_the_same(second: Path) -> None:
     app = view(go(start(), "models"), "Side by side")
     text = words(app)
     assert "face-cnn is right more often than face-cnn-own-1" in text
-    assert "p < 0.001" in text
+    assert "p &lt; 0.001" in text
     assert "Recall differs most for" in text
     assert sum(int(m.value.replace(",", "")) for m in app.metric) == 3589
     found = read_predictions(models.read_info(second))
@@ -668,3 +662,29 @@ def test_the_form_starts_a_run(
     app.run()
     calm(app)
     assert "Done. The model is installed as your own" in words(app)
+
+
+def test_a_finished_model_is_tried_at_once(second: Path) -> None:
+    job = jobs.Job(second.name, "face-cnn", second.name, "/data", 1, 0.05, 0.0)
+    job.folder.mkdir(parents=True)
+    (job.folder / "job.json").write_text(json.dumps(vars(job)))
+    app = go(start(), "train")
+    app.button(key=f"try_{job.id}").click().run()
+    calm(app)
+    assert app.selectbox(key="face_model").value == second.name
+    go(app, "train").button(key=f"delete_{job.id}").click().run()
+    calm(app)
+    assert not second.exists()
+    assert "Earlier runs" not in words(app)
+
+
+def test_the_command_of_a_run_is_told_without_its_places() -> None:
+    from training.__main__ import _parser, _said
+
+    def said(*more: str) -> str:
+        return _said(_parser().parse_args(["train", "face-cnn", "--data", "/somewhere", *more]))
+
+    assert said() == "python -m training train face-cnn --data PATH"
+    assert said("--called", "mine", "--epochs", "2", "--fraction", "0.1", "--quick").endswith(
+        "--data PATH --called mine --epochs 2 --fraction 0.1 --quick"
+    )
