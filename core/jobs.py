@@ -82,7 +82,7 @@ class Job:
     def command(self) -> list[str]:
         """What the process runs; the same again goes on where it stopped."""
         return [
-            *(sys.executable, "-u", "-m", "training", "train", self.recipe),
+            *(sys.executable, "-u", "-m", "training", "train", self.recipe, "--quick"),
             *("--called", self.called, "--data", self.data),
             *("--run", str(self.folder / "checkpoints"), "--models", str(_models())),
             *("--epochs", str(self.epochs), "--fraction", str(self.fraction)),
@@ -264,7 +264,7 @@ class Progress:
     total: int
     """Epochs of all stages."""
     seconds_left: float | None
-    """Of training, by the epochs so far; None before the first one of a stage."""
+    """Of training, by the epochs so far; None before the first and after the last one."""
     history: History | None
     """The epochs of all stages, numbered through."""
 
@@ -300,7 +300,7 @@ def _history(job: Job) -> History | None:
 
 def _left(history: History | None, total: int) -> float | None:
     seconds = history.of("seconds") if history else None
-    if seconds is None or not np.isfinite(seconds).any():
+    if seconds is None or not np.isfinite(seconds).any() or len(seconds) >= total:
         return None
     return float(np.nanmedian(seconds[-5:])) * (total - len(seconds))
 

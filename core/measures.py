@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,5 +128,8 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     """
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     tosses, fewer = only_first + only_second, min(only_first, only_second)
-    tail = sum(comb(tosses, k) for k in range(fewer + 1))
+    ways = tail = 1  # to have none, and at most none, of the tosses; exact in whole numbers
+    for heads in range(fewer):
+        ways = ways * (tosses - heads) // (heads + 1)
+        tail += ways
     return min(1.0, 2 * tail / 2**tosses)

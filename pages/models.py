@@ -23,6 +23,8 @@ ALL, ONE, TWO = "All models", "One model", "Side by side"
 SECTIONS = ("Training", "Confusion", "By emotion", "Curves", "Trust", "Robustness and fairness",
             "Card")  # fmt: skip
 ANY = "any"
+MEASURE = "duet.models.measure"
+"""Where in the session it says that speed is to be measured."""
 
 
 def choice(label: str, options: Sequence[str], key: str, **more: Any) -> str:
@@ -156,16 +158,20 @@ def open_row(names: list[str]) -> None:
 def speed(infos: list[ModelInfo]) -> None:
     """Measure on demand how fast each model is here."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        wanted = st.button(
-            "Measure speed here", icon=":material/speed:", key="measure_speed", disabled=not infos
+        st.button(
+            "Measure speed here",
+            icon=":material/speed:",
+            key="measure_speed",
+            on_click=st.session_state.update,
+            args=({MEASURE: True},),
         )
         st.caption("One framed face, or three seconds of sound; takes a second for each model.")
-    if not wanted:
+    if not st.session_state.pop(MEASURE, False):
         return
     bar = st.progress(0.0)
     for number, info in enumerate(infos):
         bar.progress(number / len(infos), f"Measuring {info.name}")
-        trouble_of(boards.measure_speed(info), f"speed_{info.name}")
+        boards.measure_speed(info)  # a model that does not load is told of below
     st.rerun()
 
 

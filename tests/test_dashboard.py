@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import streamlit as st
+from scipy.stats import binomtest
+from streamlit.testing.v1 import AppTest
 
-from core import datasets, models
+from core import datasets, jobs, measures, models, places, reports
 from core.datasets import DataSetError, Files
 from core.errors import DuetError
 from core.predictions import FILE_NAME, Predictions, read_predictions, write_predictions
+from core.ui import plots
+from tests.test_pages import ROOT, calm, go, start, words
+
+
+@pytest.fixture(autouse=True)
+def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No data set, and nothing that was trained on this machine."""
+    monkeypatch.setenv("DUET_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("DUET_DATA", raising=False)
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
 
 
 @pytest.fixture
@@ -120,3 +139,552 @@ def test_examples_are_read_from_folder_and_zip_but_from_nowhere_else(tmp_path: P
 def test_an_example_is_named_with_its_set() -> None:
     assert datasets.set_of("test/happy/a.jpg", "face") == ("fer2013", "test/happy/a.jpg")
     assert datasets.set_of("tess/x/y.ogg", "voice") == ("tess", "x/y.ogg")
+
+
+# --- measures -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second"), [(0, 0), (1, 0), (12, 5), (40, 41), (3, 90)]
+)
+def test_mcnemar_is_the_exact_binomial_test(only_first: int, only_second: int) -> None:
+    first = np.repeat([True, False, True, False], [only_first, only_second, 30, 20])
+    second = np.repeat([False, True, True, False], [only_first, only_second, 30, 20])
+    tosses = only_first + only_second
+    expected = binomtest(only_first, tosses, 0.5).pvalue if tosses else 1.0
+    assert measures.mcnemar(first, second) == pytest.approx(expected)
+    assert measures.mcnemar(second, first) == pytest.approx(expected)
+
+
+def test_mcnemar_bears_many_examples() -> None:
+    right = np.arange(40_000) % 2 == 0
+    assert measures.mcnemar(right, ~right) == pytest.approx(1)
+    assert measures.mcnemar(right, np.zeros_like(right)) < 1e-300
+
+
+def test_curves_of_a_perfect_and_of_a_blind_model() -> None:
+    positive = np.array([True, True, False, False, False])
+    perfect = np.array([0.9, 0.8, 0.3, 0.2, 0.1])
+    for make in (measures.roc_curve, measures.precision_recall_curve):
+        curve = make(perfect, positive)
+        assert curve is not None
+        assert curve.area == pytest.approx(1)
+    blind = measures.roc_curve(np.full(5, 0.5), positive)
+    precision = measures.precision_recall_curve(np.full(5, 0.5), positive)
+    assert blind is not None
+    assert precision is not None
+    assert blind.area == pytest.approx(0.5)
+    assert precision.area == pytest.approx(0.4)
+    assert measures.roc_curve(perfect, np.zeros(5, bool)) is None
+    assert measures.precision_recall_curve(perfect, np.zeros(5, bool)) is None
+
+
+def test_roc_area_is_the_chance_that_a_positive_scores_higher() -> None:
+    rng = np.random.default_rng(0)
+    scores, positive = rng.integers(0, 8, 200) / 8, rng.random(200) < 0.3
+    curve = measures.roc_curve(scores, positive)
+    assert curve is not None
+    gaps = scores[positive][:, None] - scores[~positive]
+    assert curve.area == pytest.approx(((gaps > 0) + 0.5 * (gaps == 0)).mean())
+
+
+def test_coverage_and_calibration_of_a_known_case() -> None:
+    p = np.full((4, 7), 0.02)
+    p[np.arange(4), [0, 1, 2, 3]] = [0.88, 0.88, 0.4, 0.4]
+    labels = np.array([0, 1, 2, 0])
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == labels
+    assert measures.coverage(confidence, right, 0.5) == (0.5, 1.0)
+    assert measures.coverage(confidence, right, 0.0) == (1.0, 0.75)
+    assert measures.coverage(confidence, right, 0.99) == (0.0, None)
+    bins = measures.reliability(p, labels)
+    assert bins.count.tolist() == [2, 2]
+    assert bins.accuracy.tolist() == [0.5, 1.0]
+    assert bins.error == pytest.approx(0.5 * 0.1 + 0.5 * 0.12)
+
+
+def test_shares_of_empty_rows_are_zero() -> None:
+    matrix = np.zeros((7, 7), int)
+    matrix[0, :2] = 3, 1
+    assert measures.shares(matrix, 1)[0, 0] == 0.75
+    assert measures.shares(matrix, 0)[0, 1] == 1
+    assert not measures.shares(matrix, 1)[1:].any()
+    assert plots.confusion_finding(matrix) == "Angry is most often mistaken for disgust (25%)"
+
+
+def test_predictions_are_compared_example_by_example() -> None:
+    made = made_up()
+    order = np.random.default_rng(1).permutation(len(made))
+    shuffled = made.where(order)
+    aligned = shuffled.aligned_with(made)
+    assert aligned is not None
+    assert aligned.ids.tolist() == made.ids.tolist()
+    np.testing.assert_array_equal(aligned.probabilities, made.probabilities)
+    assert made.where(order[:-1]).aligned_with(made) is None
+    assert made.aligned_with(made.where(order[:-1])) is None
+
+
+# --- what a folder says -------------------------------------------------------------------------
+
+
+def test_histories_with_any_columns_are_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text("epoch,loss\n1,2.0\n2,nan\n3,1.0\n")
+    log = reports.read_history(path)
+    assert log.best is None
+    assert set(plots.history(log)) == {"loss"}
+    path.write_text("epoch,val_score,stage\n1,0.9,1\n2,0.3,2\n3,0.4,2\n")
+    log = reports.read_history(path)
+    assert log.best == 2  # weights are those of the last stage
+    assert "epoch 3 were kept: 40.0%" in plots.history(log)["scores"].layout.title.text
+    for info in models.installed()[0]:
+        assert set(plots.history(reports.read_history(info.folder / "history.csv"))) == {
+            "loss", "scores", "learning_rate",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content", ["", "x\n1\n", "epoch,loss\n", "epoch,loss\na,b\n", b"\xff\xfe"]
+)
+def test_a_spoilt_history_is_named(tmp_path: Path, content: str | bytes) -> None:
+    path = tmp_path / "history.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(DuetError, match=r"history\.csv"):
+        reports.read_history(path)
+
+
+ROBUSTNESS = {
+    "split": "test",
+    "n": 100,
+    "command": "python -m training robustness face-cnn --data PATH",
+    "clean": {"accuracy": 0.7, "unweighted_average_recall": 0.6},
+    "corruptions": {
+        name: [
+            {"strength": s, "setting": f"level {s}", "accuracy": 0.7 - cost * s,
+             "unweighted_average_recall": 0.6 - cost * s}
+            for s in range(1, 6)
+        ]
+        for name, cost in (("blur", 0.02), ("noise", 0.08))
+    },
+}  # fmt: skip
+FAIRNESS = {
+    "split": "test",
+    "command": "python -m training fairness face-cnn --data PATH",
+    "groups": {
+        "sex": {
+            "female": {"n": 50, "accuracy": 0.7, "accuracy_95": [0.6, 0.8],
+                       "unweighted_average_recall": 0.7},
+            "male": {"n": 50, "accuracy": 0.6, "accuracy_95": [0.5, 0.7],
+                     "unweighted_average_recall": None},
+        }
+    },
+    "gaps": {"sex": {"measure": "accuracy", "difference": 0.1, "interval_95": [-0.02, 0.2]}},
+    "note": "Groups as the data state them.",
+}  # fmt: skip
+
+
+def test_robustness_and_fairness_are_read(folder: Path) -> None:
+    info = models.read_info(folder)
+    assert reports.read_robustness(info) is None
+    assert reports.read_fairness(info) is None
+    (folder / "robustness.json").write_text(json.dumps(ROBUSTNESS))
+    (folder / "fairness.json").write_text(json.dumps(FAIRNESS))
+    robust, fair = reports.read_robustness(info), reports.read_fairness(info)
+    assert robust is not None
+    assert fair is not None
+    assert plots.robustness(robust).layout.title.text.startswith("Noise hurts most: 40.0 points")
+    assert len(plots.robustness_rows(robust)) == 11
+    title = plots.fairness(fair, "sex").layout.title.text
+    assert title.endswith("up to 10.0 points (95%: -2.0 to 20.0), which may be chance")
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("evaluation.json", reports.read_evaluation),
+        ("robustness.json", reports.read_robustness),
+        ("fairness.json", reports.read_fairness),
+    ],
+)
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"splits": {}}', '{"splits": {"test": 3}}', "[" * 100_000,
+                '{"split": "test", "n": NaN, "groups": [], "clean": 1, "corruptions": 2}']
+)  # fmt: skip
+def test_spoilt_reports_are_named(
+    folder: Path, name: str, read: Callable[[models.ModelInfo], object], content: str
+) -> None:
+    (folder / name).write_text(content)
+    with pytest.raises(DuetError) as caught:
+        read(models.read_info(folder))
+    assert caught.value.code == "damaged_model"
+    assert name in caught.value.message
+
+
+def test_altered_weights_are_noticed(folder: Path) -> None:
+    info = models.read_info(folder)
+    reports.check_weights(info)
+    (folder / "model.tflite").write_bytes(b"other")
+    with pytest.raises(DuetError, match="SHA-256"):
+        reports.check_weights(info)
+
+
+# --- the pages ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    """A model of one's own beside the shipped ones: the face model, answering a little worse."""
+    info = models.find("face")
+    place = tmp_path / "home" / "models" / "face-cnn-own-1"
+    shutil.copytree(info.folder, place)
+    card = json.loads((place / "model.json").read_text())
+    card |= {"name": place.name, "default": False}
+    (place / "model.json").write_text(json.dumps(card))
+    rng = np.random.default_rng(0)
+    spoilt = {}
+    for split, found in read_predictions(info).items():
+        p = found.probabilities * rng.dirichlet(np.ones(7) * 3, len(found))
+        p /= p.sum(axis=1, keepdims=True)
+        spoilt[split] = Predictions(found.ids, found.labels, p, found.groups)
+    write_predictions(place, spoilt)
+    return place
+
+
+def view(app: AppTest, name: str) -> AppTest:
+    app.button_group(key="view").set_value(name).run()
+    calm(app)
+    return app
+
+
+def test_the_leaderboard_lists_filters_and_measures() -> None:
+    app = go(start(), "models")
+    text = words(app)
+    assert "Most accurate: face-cnn 68.4% on FER2013 PrivateTest" in text
+    rows = app.dataframe[0].value
+    assert {"face-cnn", "voice-cnn"} <= set(rows["model"])
+    assert rows["honest_split"].all()
+    app.button_group(key="reads").set_value("voice").run()
+    calm(app)
+    assert set(app.dataframe[0].value["model"]) == {"voice-cnn"}
+    app.button(key="measure_speed").click().run()
+    calm(app)
+    assert (app.dataframe[0].value["milliseconds"] > 0).all()
+
+
+@pytest.mark.parametrize("name", ["face-cnn", "voice-cnn"])
+def test_one_model_shows_every_section(name: str) -> None:
+    app = view(go(start(), "models"), "One model")
+    app.selectbox(key="model").set_value(name).run()
+    assert "were kept" in words(app)
+    assert f"python -m training train {name} --data PATH" in app.code[0].value
+    for section, expected in {
+        "Confusion": "is most often mistaken for",
+        "By emotion": "is recognised best",
+        "Curves": "is told apart best",
+        "Trust": "Unsure below 50%",
+        "Robustness and fairness": "robustness.json",
+        "Card": "How good it is",
+    }.items():
+        app.button_group(key="section").set_value(section).run()
+        calm(app)
+        assert expected in words(app), section
+
+
+def test_a_cell_lists_its_examples_or_shows_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = view(go(start(), "models"), "One model")
+    app.button_group(key="section").set_value("Confusion").run()
+    app.selectbox(key="true").set_value("disgust")
+    app.selectbox(key="answer").set_value("happy").run()
+    calm(app)
+    assert "True disgust, answered happy: 1" in words(app)
+    assert "The data sets are not here" in words(app)
+    (row,) = app.dataframe[0].value.to_dict("records")
+    place = tmp_path / "data" / "fer2013" / row["file"]
+    place.parent.mkdir(parents=True)
+    place.write_bytes(_jpeg())
+    monkeypatch.setenv("DUET_DATA", str(tmp_path / "data"))
+    app.run()
+    calm(app)
+    assert "The data sets are not here" not in words(app)
+    assert len(app.get("image")) == 1
+    place.write_bytes(b"no picture")
+    app.run()
+    calm(app)
+    assert "is no picture" in words(app).replace("\\", "")
+
+
+def _jpeg() -> bytes:
+    import cv2
+
+    done, content = cv2.imencode(".jpg", np.full((48, 48), 99, np.uint8))
+    assert done
+    return content.tobytes()
+
+
+def test_the_threshold_is_shared_by_the_address() -> None:
+    app = AppTest.from_file(str(ROOT / "Home.py"), default_timeout=60)
+    app.query_params["view"] = "One model"
+    app.query_params["section"] = "Trust"
+    app.query_params["unsure"] = "80"
+    go(app, "models")
+    assert "Unsure below 80%" in words(app)
+
+
+def test_two_models_are_compared_where_they_saw_the_same(second: Path) -> None:
+    app = view(go(start(), "models"), "Side by side")
+    text = words(app)
+    assert "face-cnn is right more often than face-cnn-own-1" in text
+    assert "p &lt; 0.001" in text
+    assert "Recall differs most for" in text
+    assert sum(int(m.value.replace(",", "")) for m in app.metric) == 3589
+    found = read_predictions(models.read_info(second))
+    fewer = {split: p.where(np.arange(len(p) - 1)) for split, p in found.items()}
+    write_predictions(second, fewer)
+    (second / FILE_NAME).touch()
+    st.cache_resource.clear()
+    app.run()
+    calm(app)
+    assert "not judged on the same examples" in words(app)
+
+
+def test_one_model_of_a_task_has_nothing_beside_it() -> None:
+    assert "Two models of one task are needed" in words(view(go(start(), "models"), "Side by side"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "word"),
+    [
+        ("model.json", b"{", "is not valid JSON"),
+        ("model.tflite", b"x", "SHA-256 differs"),
+        ("evaluation.json", b"[]", "is no JSON object"),
+        ("evaluation.json", None, "is missing"),
+        ("history.csv", b"", "has no rows"),
+        ("history.csv", None, "is missing"),
+        ("README.md", None, "is missing"),
+        ("README.md", b"\xff\xfe", "is no text"),
+        ("predictions.npz", b"PK", "damaged"),
+        ("robustness.json", b"3", "is no JSON object"),
+        ("fairness.json", b'{"split": "test", "groups": {"sex": {"a": 1}}}', "misstates"),
+    ],
+)
+def test_a_broken_folder_gets_a_sentence_and_the_rest_works(
+    second: Path, name: str, content: bytes | None, word: str
+) -> None:
+    (second / name).unlink(missing_ok=True)
+    if content is not None:
+        (second / name).write_bytes(content)
+    app = go(start(), "models")
+    said = [words(app)]
+    assert "Most accurate: face-cnn" in said[0]
+    view(app, "One model")
+    if name != "model.json":
+        app.selectbox(key="model").set_value("face-cnn-own-1").run()
+        for section in ("Training", "Confusion", "Trust", "Robustness and fairness", "Card"):
+            app.button_group(key="section").set_value(section).run()
+            calm(app)
+            said.append(words(app))
+    said.append(words(view(app, "Side by side")))
+    told = [text.replace("\\", "") for text in said]
+    assert any(name in text and word in text for text in told)
+
+
+def test_without_any_model_the_page_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(models, "MODELS_FOLDER", tmp_path)
+    app = go(start(), "models")
+    for name in ("One model", "Side by side"):
+        assert "No model is installed yet" in words(view(app, name))
+
+
+def test_own_models_are_marked_and_never_the_default(second: Path) -> None:
+    known, _ = models.installed()
+    assert [info.name for info in known if info.own] == ["face-cnn-own-1"]
+    assert models.find("face").name == "face-cnn"
+    assert "--models" in reports.reproduce(models.find("face", "face-cnn-own-1"))
+    app = view(go(start(), "models"), "One model")
+    app.selectbox(key="model").set_value("face-cnn-own-1").run()
+    assert "Your own" in words(app)
+
+
+# --- training from the app ----------------------------------------------------------------------
+
+FAKE = """
+import pathlib, sys, time
+run, folder, slow = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3] == "slow"
+print("stage 1 of 1", flush=True)
+stage = run / "stage1"
+stage.mkdir(parents=True, exist_ok=True)
+path = stage / "history.csv"
+text = path.read_text() if path.exists() else "epoch,loss,val_score,seconds\\n"
+path.write_text(text + f"{text.count(chr(10))},1.5,0.4,2.0\\n")
+if slow:
+    time.sleep(60)
+if sys.argv[3] == "fail":
+    sys.exit("The data are of another kind.")
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "README.md").write_text("# done")
+"""
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Takes the place of the training command; how it goes can be chosen."""
+    how = ["slow"]
+    (tmp_path / "fake.py").write_text(FAKE)
+
+    def command(job: jobs.Job) -> list[str]:
+        run = str(job.folder / "checkpoints")
+        return [sys.executable, str(tmp_path / "fake.py"), run, str(job.model), how[0]]
+
+    def choose(way: str) -> None:
+        how[0] = way
+
+    monkeypatch.setattr(jobs.Job, "command", command)
+    yield choose
+    for job in jobs.jobs():
+        jobs.stop(job)
+    ended()
+
+
+def ended() -> None:
+    """Wait until no run is at work."""
+    deadline = time.monotonic() + 30
+    while jobs.running():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def has_begun(job: jobs.Job, epochs: int = 1) -> None:
+    """Wait until it has finished some epochs."""
+    deadline = time.monotonic() + 30
+    while jobs.progress(job).done < epochs:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_recipes_are_those_that_training_knows() -> None:
+    from training.recipes import RECIPES
+
+    assert {name: recipe.task for name, recipe in RECIPES.items()} == jobs.RECIPES
+
+
+def test_a_run_is_stopped_resumed_finished_and_deleted(
+    fake: Callable[[str], None], tmp_path: Path
+) -> None:
+    job = jobs.start("face-cnn", tmp_path, 3, 0.5)
+    has_begun(job)
+    assert jobs.running() == job.id
+    with pytest.raises(DuetError, match="at work already") as caught:
+        jobs.start("face-cnn", tmp_path, 3, 0.5)
+    assert caught.value.code == "busy"
+    with pytest.raises(DuetError, match="stop it first"):
+        jobs.delete(job)
+    found = jobs.progress(job)
+    assert (found.words, found.done, found.total) == ("1 of 3 epochs are done", 1, 3)
+    assert found.seconds_left == pytest.approx(4.0)
+    jobs.stop(job)
+    ended()
+    (job,) = jobs.jobs()
+    assert jobs.state(job) == "stopped"
+    fake("quick")
+    jobs.resume(job)
+    ended()
+    (job,) = jobs.jobs()
+    assert jobs.state(job) == "done"
+    assert jobs.progress(job).done == 2
+    jobs.delete(job)
+    assert jobs.jobs() == []
+    assert not job.model.exists()
+
+
+def test_a_run_outlives_whoever_began_it_and_is_found_again(
+    fake: Callable[[str], None], tmp_path: Path
+) -> None:
+    job = jobs.start("face-cnn", tmp_path, 3, 0.5)
+    has_begun(job)
+    app = go(start(), "train")  # another session, that knows only the folder
+    assert "At work" in words(app)
+    assert app.button(key=f"stop_{job.id}").label == "Stop"
+    app.button(key=f"stop_{job.id}").click().run()
+    ended()
+    app.run()
+    calm(app)
+    assert "Stopped. It goes on from the last finished epoch." in words(app)
+    assert app.button(key=f"resume_{job.id}").label == "Go on"
+
+
+def test_a_failed_run_says_why(fake: Callable[[str], None], tmp_path: Path) -> None:
+    fake("fail")
+    job = jobs.start("face-cnn", tmp_path, 3, 0.5)
+    ended()
+    assert jobs.state(job) == "failed"
+    assert jobs.fault(job) == "The data are of another kind."
+    assert "The training failed: The data are of another kind." in words(
+        go(start(), "train")
+    ).replace("\\", "")
+
+
+def test_rubbish_among_the_runs_is_passed_over(tmp_path: Path) -> None:
+    runs = places.own_runs()
+    assert runs is not None
+    for name, content in (("a", "{"), ("b", "[]"), ("c", '{"id": "../../etc"}'), ("d", "{}")):
+        (runs / name).mkdir(parents=True)
+        (runs / name / "job.json").write_text(content)
+    assert jobs.jobs() == []
+    calm(go(start(), "train"))
+
+
+def test_without_data_or_packages_the_page_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "The data sets are not here" in words(go(start(), "train"))
+    monkeypatch.setattr(jobs, "missing", lambda: ["tensorflow"])
+    assert "Training needs tensorflow" in words(go(start(), "train"))
+
+
+def test_the_form_starts_a_run(
+    fake: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake("quick")
+    (tmp_path / "data" / "fer2013").mkdir(parents=True)
+    monkeypatch.setenv("DUET_DATA", str(tmp_path / "data"))
+    app = go(start(), "train")
+    assert app.selectbox(key="train_recipe").options == ["Face (face-cnn)"]
+    app.slider(key="train_epochs").set_value(1)
+    app.slider(key="train_share").set_value(5)
+    app.button(key="train_start").click().run()
+    calm(app)
+    ended()
+    (job,) = jobs.jobs()
+    assert (job.epochs, job.fraction, job.recipe) == (1, 0.05, "face-cnn")
+    app.run()
+    calm(app)
+    assert "Done. The model is installed as your own" in words(app)
+
+
+def test_a_finished_model_is_tried_at_once(second: Path) -> None:
+    job = jobs.Job(second.name, "face-cnn", second.name, "/data", 1, 0.05, 0.0)
+    job.folder.mkdir(parents=True)
+    (job.folder / "job.json").write_text(json.dumps(vars(job)))
+    app = go(start(), "train")
+    app.button(key=f"try_{job.id}").click().run()
+    calm(app)
+    assert app.selectbox(key="face_model").value == second.name
+    go(app, "train").button(key=f"delete_{job.id}").click().run()
+    calm(app)
+    assert not second.exists()
+    assert "Earlier runs" not in words(app)
+
+
+def test_the_command_of_a_run_is_told_without_its_places() -> None:
+    from training.__main__ import _parser, _said
+
+    def said(*more: str) -> str:
+        return _said(_parser().parse_args(["train", "face-cnn", "--data", "/somewhere", *more]))
+
+    assert said() == "python -m training train face-cnn --data PATH"
+    assert said("--called", "mine", "--epochs", "2", "--fraction", "0.1", "--quick").endswith(
+        "--data PATH --called mine --epochs 2 --fraction 0.1 --quick"
+    )

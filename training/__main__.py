@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     for command in (train, export):
         command.add_argument("--run", type=Path, help="checkpoints (default runs/NAME)")
         command.add_argument("--called", help="name of the model folder (default NAME)")
+        command.add_argument(
+            "--quick", action="store_true", help="ship as float16 without measuring int8"
+        )
 
     evaluate = commands.add_parser("evaluate", help="measure an installed model")
     evaluate.add_argument("name")
@@ -138,7 +141,15 @@ def _export(parsed: argparse.Namespace) -> None:
     from training.ship import ship
 
     run = parsed.run or Path("runs") / _known(parsed.name)
-    folder = ship(parsed.name, parsed.data, run, _models(parsed), parsed.called, _said(parsed))
+    folder = ship(
+        parsed.name,
+        parsed.data,
+        run,
+        _models(parsed),
+        called=parsed.called,
+        command=_said(parsed),
+        quick=parsed.quick,
+    )
     from core.models import read_info
 
     info = read_info(folder)
@@ -154,6 +165,8 @@ def _said(parsed: argparse.Namespace) -> str:
         words.append(f"--epochs {parsed.epochs}")
     if getattr(parsed, "fraction", 1.0) < 1:
         words.append(f"--fraction {parsed.fraction:g}")
+    if parsed.quick:
+        words.append("--quick")
     return " ".join(words)
 
 

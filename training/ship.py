@@ -51,6 +51,7 @@ def ship(
     models: Path = MODELS_FOLDER,
     called: str | None = None,
     command: str | None = None,
+    quick: bool = False,
 ) -> Path:
     """Write the model folder of a run; return it.
 
@@ -58,6 +59,7 @@ def ship(
     ----------
     called : name of the folder and the model, if not the recipe's own; never a default model then.
     command : what made the run, for the card.
+    quick : ship as float16 without measuring what int8 would cost.
 
     The first of `QUANTISATIONS` that costs at most `MOST_LOSS` on validation data is shipped; if
     none does, float16. All measurements go into `model.json`.
@@ -78,7 +80,7 @@ def ship(
         card.update(name=called, title=f"{recipe.title} ({called})", default=False)
     measured: dict[str, Any] = {}
     chosen: tuple[str, bytes, Answers] | None = None
-    for quantisation in ("float32", *QUANTISATIONS):
+    for quantisation in ("float16",) if quick else ("float32", *QUANTISATIONS):
         content = to_litert(network, quantisation, iter(examples))
         with tempfile.TemporaryDirectory() as scratch:
             folder = write_folder(card["name"], content, card, [], Path(scratch))
@@ -88,8 +90,9 @@ def ship(
         print(f"{quantisation}: validation {score:.2%}, {len(content):,} bytes", flush=True)
         if quantisation == "float32":
             continue
-        loss = measured["float32"]["validation_score"] - score
-        if len(content) <= LARGEST_BYTES and (loss <= MOST_LOSS or quantisation == "float16"):
+        last = quantisation == "float16"
+        borne = last or measured["float32"]["validation_score"] - score <= MOST_LOSS
+        if len(content) <= LARGEST_BYTES and borne:
             chosen = (quantisation, content, answers)
             break
     if chosen is None:

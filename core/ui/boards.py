@@ -93,20 +93,18 @@ def _row(info: ModelInfo, m: Measures, speed: float | None) -> dict[str, Any]:
         "calibration_error": m.expected_calibration_error,
         "megabytes": round(info.bytes / 1e6, 2),
         "parameters": info.parameters,
-        "milliseconds": None if speed is None else round(speed, 2),
+        "milliseconds": float("nan") if speed is None else round(speed, 2),
         "honest_split": isinstance(held_apart, str) and bool(held_apart),
         "trained_on": str(info.card.get("data", "not stated")),
         "own": info.own,
     }
 
 
-def measure_speed(info: ModelInfo) -> Trouble | None:
-    """Measure how long one answer takes here and remember it for the session."""
+def measure_speed(info: ModelInfo) -> None:
+    """Measure how long one answer takes here and remember it for the session, if it answers."""
     found = engine.attempt(partial(bench.model_speed, info))
-    if isinstance(found, Trouble):
-        return found
-    st.session_state.setdefault(SPEEDS, {})[info.sha256] = found
-    return None
+    if not isinstance(found, Trouble):
+        st.session_state.setdefault(SPEEDS, {})[info.sha256] = found
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)

@@ -249,7 +249,7 @@ def model(task: str) -> str | None:
     names = [info.name for info in infos]
     if len(names) == 1:
         return names[0]
-    titles = {info.name: info.title for info in infos}
+    titles = {info.name: info.title + (", your own" if info.own else "") for info in infos}
     key = f"{task}_model"
     if st.session_state.get(key) not in names:
         st.session_state.pop(key, None)
