@@ -11,6 +11,7 @@ st.set_page_config(
     page_title="Duet",
     page_icon=":material/mood:",
     layout="wide",
+    initial_sidebar_state="collapsed",
     menu_items={"About": "Duet reads emotions from a face, from a voice and from both together."},
 )
 st.html(STYLE)

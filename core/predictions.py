@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from core import reports
 from core.errors import DuetError
 from core.labels import EMOTIONS
 from core.models import ModelInfo
@@ -121,7 +122,7 @@ def read_predictions(info: ModelInfo) -> dict[str, Predictions]:
         what it should be; both name the file and the mend.
     """
     path = info.folder / FILE_NAME
-    mend = f"write it with python -m training evaluate {info.name} --data PATH --write"
+    mend = reports.again(info)
     if not path.is_file():
         raise DuetError("not_found", f"{path} is missing; {mend}.")
     try:

@@ -55,11 +55,6 @@ def by_name(infos: Sequence[ModelInfo]) -> dict[str, ModelInfo]:
     return {info.name: info for info in infos}
 
 
-def called(infos: Sequence[ModelInfo]) -> dict[str, str]:
-    """Name -> what to call it; those trained from the app are marked."""
-    return {i.name: f"{i.title} ({i.name})" + (", your own" if i.own else "") for i in infos}
-
-
 # --- all ----------------------------------------------------------------------------------------
 
 
@@ -111,9 +106,9 @@ def table(rows: list[dict[str, Any]]) -> None:
         "model": config.TextColumn("model", pinned=True),
         "data": config.TextColumn("judged on"),
         "n": config.NumberColumn("examples", format="localized"),
-        "accuracy": config.NumberColumn(format="percent"),
+        "accuracy": config.NumberColumn(format="%.1f%%"),
         "accuracy_95": config.TextColumn("95%"),
-        "recall": config.NumberColumn("average recall", format="percent",
+        "recall": config.NumberColumn("average recall", format="%.1f%%",
                                       help="Unweighted average recall: every emotion counts alike"),
         "recall_95": config.TextColumn("95% "),
         "calibration_error": config.NumberColumn("calibration error", format="%.3f"),
@@ -126,7 +121,13 @@ def table(rows: list[dict[str, Any]]) -> None:
         "trained_on": config.TextColumn("trained on", width="large"),
     }  # fmt: skip
     shown = [
-        {**row, "accuracy_95": _span(row, "accuracy"), "recall_95": _span(row, "recall")}
+        {
+            **row,
+            "accuracy": 100 * row["accuracy"],
+            "recall": 100 * row["recall"],
+            "accuracy_95": _span(row, "accuracy"),
+            "recall_95": _span(row, "recall"),
+        }
         for row in rows
     ]
     st.dataframe(
@@ -173,10 +174,10 @@ def speed(infos: list[ModelInfo]) -> None:
 
 def one(infos: list[ModelInfo]) -> None:
     """Everything about one model."""
-    names = called(infos)
-    chosen = selection("Model", list(names), "model", format_func=names.__getitem__)
-    info = by_name(infos)[chosen]
-    st.markdown(f"{cards.model_line(info)}  \n{cards.headline(info)}")
+    known = by_name(infos)
+    info = known[selection("Model", list(known), "model")]
+    own = "  \nYour own: trained from this app." if info.own else ""
+    st.markdown(f"{cards.model_line(info)}  \n{cards.headline(info)}{own}")
     weights = engine.told(partial(reports.check_weights, info))
     trouble_of(weights, "weights_trouble")
     section = choice("Show", SECTIONS, "section", label_visibility="collapsed")
@@ -391,15 +392,13 @@ def two(infos: list[ModelInfo]) -> None:
             "two_empty",
         )
         return
-    names = called(fit)
+    known = by_name(fit)
     left, right = st.columns(2)
     with left:
-        first = by_name(fit)[selection("First", list(names), "first",
-                                       format_func=names.__getitem__)]  # fmt: skip
-    others = [i.name for i in fit if i.task == first.task and i is not first]
+        first = known[selection("First", list(known), "first")]
+    others = [info.name for info in fit if info.task == first.task and info is not first]
     with right:
-        second = by_name(fit)[selection("Second", others, "second",
-                                        format_func=names.__getitem__)]  # fmt: skip
+        second = known[selection("Second", others, "second")]
     evaluation = boards.evaluation(first)
     if isinstance(evaluation, Trouble):
         engine.show_trouble(evaluation, "first_trouble")

@@ -181,15 +181,14 @@ def examples(info: ModelInfo, found: Predictions, words: Sequence[str], key: str
 
 
 def _pictures(shown: Sequence[tuple[str, str]], key: str) -> None:
-    images, captions = [], []
-    for name, words in shown:
-        image = engine.told(partial(local.face_image, name))
-        if isinstance(image, Trouble):
-            engine.show_trouble(image, f"{key}_trouble")
-            return
-        images.append(np.kron(image, np.ones((2, 2), np.uint8)))
-        captions.append(words)
-    st.image(images, caption=captions, width=96, alt=captions)
+    with st.container(horizontal=True, gap="small", key=f"{key}_wall"):
+        for name, words in shown:
+            image = engine.told(partial(local.face_image, name))
+            if isinstance(image, Trouble):
+                engine.show_trouble(image, f"{key}_trouble")
+                return
+            large = np.kron(image, np.ones((2, 2), np.uint8))
+            st.image(large, caption=words, width=96, alt=f"A face. {words}")
 
 
 def _clips(shown: Sequence[tuple[str, str]], key: str) -> None:

@@ -133,6 +133,7 @@ STYLE = """
 .duet-note.strong { font-size: 1.1rem; font-weight: 600; padding: .4rem 0; }
 .duet-note.strong .duet-symbol { font-size: 1.5rem; margin-top: 0; }
 .duet-error small { opacity: .7; font-family: monospace; }
+.st-key-model_card table { display: block; overflow-x: auto; }
 div[class*="_mirror_camera"] video { transform: scaleX(-1); }
 div[class*="_mirror_camera"], div[class*="_plain_camera"] { max-width: 40rem; }
 .duet-chips { display: flex; flex-wrap: wrap; gap: .4rem .5rem; margin: 1rem 0 .25rem; }

@@ -34,6 +34,9 @@ SEVERAL = (BLUE, ORANGE, PURPLE, GREEN, RED, LOOKS["surprise"].colour, GREY)
 BELOW = {"orientation": "h", "y": -0.28, "x": 0}
 """Where the legend goes, so that a chart keeps its width on a phone."""
 
+FEWEST_ANSWERED = 0.01
+"""Share of examples below which the accuracy of the answered says nothing."""
+
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -77,19 +80,18 @@ def leaderboard(rows: Rows) -> go.Figure:
     import plotly.graph_objects as go
 
     ordered = sorted(rows, key=lambda row: row["accuracy"])
-    best = ordered[-1]
     figure = blank(
-        f"{best['model']} is most accurate on {best['data']}: {best['accuracy']:.1%}",
+        _leaders(rows),
         "accuracy (%), bars: 95% interval",
         "",
-        120 + 30 * len(ordered),
+        110 + 46 * len(ordered),
     )
     for task, colour, symbol in (("face", BLUE, "circle"), ("voice", ORANGE, "diamond")):
         chosen = [row for row in ordered if row["task"] == task]
         figure.add_trace(
             go.Scatter(
                 x=[row["accuracy"] for row in chosen],
-                y=[f"{row['model']}<br>{row['data']}" for row in chosen],
+                y=[f"{row['model']}: {row['data']}" for row in chosen],
                 error_x={
                     "array": [row["accuracy_high"] - row["accuracy"] for row in chosen],
                     "arrayminus": [row["accuracy"] - row["accuracy_low"] for row in chosen],
@@ -104,11 +106,23 @@ def leaderboard(rows: Rows) -> go.Figure:
         )
     figure.update_xaxes(tickformat=".0%")
     figure.update_yaxes(
+        ticklabelposition="inside top",  # above the line, so that the chart fits on a phone
         categoryorder="array",
-        categoryarray=[f"{row['model']}<br>{row['data']}" for row in ordered],
+        categoryarray=[f"{row['model']}: {row['data']}" for row in ordered],
     )
     figure.update_layout(showlegend=False)
     return figure
+
+
+def _leaders(rows: Rows) -> str:
+    """The best model of each task, on the first data that the task is judged on."""
+    words = []
+    for task in dict.fromkeys(row["task"] for row in rows):
+        data = next(row["data"] for row in rows if row["task"] == task)
+        fit = [row for row in rows if (row["task"], row["data"]) == (task, data)]
+        best = max(fit, key=lambda row: row["accuracy"])
+        words.append(f"{best['model']} {best['accuracy']:.1%} on {data}")
+    return f"Most accurate: {'; '.join(words)}"
 
 
 # --- training -----------------------------------------------------------------------------------
@@ -147,7 +161,7 @@ def history(log: History) -> dict[str, go.Figure]:
     if "scores" in made:
         made["scores"].update_yaxes(tickformat=".0%")
     if "learning_rate" in made:
-        made["learning_rate"].update_yaxes(type="log", exponentformat="power", nticks=4)
+        made["learning_rate"].update_yaxes(type="log", exponentformat="power", dtick=1)
     return made
 
 
@@ -297,13 +311,15 @@ def _cells(
         )
     )  # fmt: skip
     names = {"tickvals": places, "ticktext": list(EMOTIONS)}
-    figure.update_xaxes(**names, showgrid=False, range=[-0.5, 6.5])
+    figure.update_xaxes(**names, showgrid=False, range=[-0.5, 6.5], ticklabeloverflow="allow")
     figure.update_yaxes(**names, showgrid=False, range=[6.5, -0.5])
+    # What Streamlit writes in is too pale to be read on a filled cell.
+    ink = "#e4eaec" if st.context.theme.type == "dark" else "#1d2730"
     written = _written(values, text)
     figure.update_layout(  # all at once: each added one copies those before it
         annotations=[
             {"x": column, "y": row, "text": written[row][column], "showarrow": False,
-             "font": {"size": 12}}
+             "font": {"size": 12, "color": ink}}
             for row in places
             for column in places
         ]
@@ -489,7 +505,7 @@ def coverage_rows(
     rows = []
     for threshold in np.arange(0, 1, 0.01):
         share, accuracy = measures.coverage(confidence, right, float(threshold))
-        if accuracy is not None:
+        if accuracy is not None and share >= FEWEST_ANSWERED:
             rows.append(
                 {
                     "threshold": round(float(threshold), 2),
