@@ -58,22 +58,25 @@ def means(frame: pd.DataFrame) -> None:
     counted = frame["label"].value_counts()
     row(
         "Mean face: thousands of faces on top of each other leave what they share",
-        {name: grey(mean[i]) for i, name in enumerate(EMOTIONS)},
+        {name: grey(mean[i], 60, 190) for i, name in enumerate(EMOTIONS)},
         {name: f"{counted.get(name, 0):,} pictures" for name in EMOTIONS},
     )
-    overall = np.nanmean(mean, axis=0)
-    apart = mean - overall
+    shape = mean - np.nanmean(mean, axis=(1, 2), keepdims=True)
+    apart = shape - np.nanmean(shape, axis=0)
     most = np.nan_to_num(np.abs(apart).mean(axis=(1, 2)))
     row(
-        f"What sets it apart from the mean of all: {EMOTIONS[int(most.argmax())]} differs most",
-        {name: diverging(apart[i]) for i, name in enumerate(EMOTIONS)},
+        f"What sets it apart: {EMOTIONS[int(most.argmax())]} differs most from the mean of all",
+        {name: diverging(apart[i], 30) for i, name in enumerate(EMOTIONS)},
         {name: f"{most[i]:.1f} grey levels" for i, name in enumerate(EMOTIONS)},
     )
-    st.caption("Orange: lighter than the mean of all emotions. Blue: darker.")
+    st.caption(
+        "Orange: lighter than the mean of all emotions. Blue: darker. How bright the pictures are "
+        "as a whole is taken off first."
+    )
     wide = np.nanmean(deviation, axis=(1, 2))
     row(
-        f"Spread: pictures of {EMOTIONS[int(np.nanargmax(wide))]} differ most from each other, "
-        f"those of {EMOTIONS[int(np.nanargmin(wide))]} least",
+        f"Spread: faces labelled {EMOTIONS[int(np.nanargmax(wide))]} differ most from each other, "
+        f"those labelled {EMOTIONS[int(np.nanargmin(wide))]} least",
         {name: grey(deviation[i], 45, 85) for i, name in enumerate(EMOTIONS)},
         {name: f"± {wide[i]:.0f} grey levels" for i, name in enumerate(EMOTIONS)},
     )
@@ -195,6 +198,8 @@ def filtered(frame: pd.DataFrame) -> tuple[pd.DataFrame | Trouble, pd.Series]:
     found = frame[keep & known[show]]
     if show in (COPIES, ACROSS, CONFLICTS):
         found = found.sort_values(["group", "file"], kind="stable")
+    else:  # not all of one emotion first
+        found = found.sample(frac=1, random_state=7)
     return found, found["label"].astype("str") + ", " + found["split"].astype("str")
 
 
@@ -263,7 +268,9 @@ def sliders() -> tuple[int, FaceChange, float]:
     """(size in pixels, amounts of change, share that is blanked) as asked for."""
 
     def slider(label: str, low: float, high: float, at: float, step: float, key: str) -> float:
-        return float(st.slider(label, low, high, at, step, key=key, bind="query-params"))
+        return float(
+            st.slider(label, low, high, at, step, format="%g", key=key, bind="query-params")
+        )
 
     size = int(slider("Size (pixels)", 24.0, 96.0, float(FACE_SIZE), 4.0, "size"))
     change = FaceChange(

@@ -12,6 +12,7 @@ from core.map import EmbeddingMap
 from core.models import ModelInfo
 from core.ui import cards, choices, dataplots, datasets, entry, explorer, plots
 from core.ui.engine import Trouble
+from core.words import percent
 
 COLOURS = {"label": "label", "answer": "the model's answer", "right": "right or wrong"}
 KEY = "data_map_points"
@@ -89,7 +90,7 @@ def opened(name: str, point: pd.Series, info: ModelInfo, frame: pd.DataFrame) ->
     with st.container(border=True, key="example"):
         st.markdown(
             f"`{name}`: labelled **{point['label']}**, read as **{point['answer']}** "
-            f"({point['confidence']:.0%})"
+            f"({percent(float(point['confidence']))})"
         )
         if datasets.data_folder() is None:
             st.caption(datasets.MISSING)

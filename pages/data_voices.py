@@ -105,7 +105,7 @@ def spectrograms(frame: pd.DataFrame, which: str) -> None:
         figure = dataplots.mean_spectrogram(means[number], centres, title, False)
         plots.show(figure, "mean_mel", spectrogram_rows(means[number], centres))
     with right:
-        title = f"What sets {emotion} apart: most around {strongest:.0f} Hz"
+        title = f"What sets {emotion} apart: most around {round(strongest, -2):,.0f} Hz"
         figure = dataplots.mean_spectrogram(apart, centres, title, True)
         plots.show(figure, "mean_mel_apart", spectrogram_rows(apart, centres))
     st.caption(
@@ -160,8 +160,9 @@ def browse(frame: pd.DataFrame) -> None:
     part = found.iloc[(number - 1) * AT_ONCE : number * AT_ONCE]
     columns = ["dataset", "label", "speaker", "sex", "sentence", "intensity", "split", "duration",
                "pitch", "answer", "confidence", "file"]  # fmt: skip
+    shown = part[[name for name in columns if name in part]]
     st.dataframe(
-        part[[name for name in columns if name in part]],
+        shown.assign(intensity=shown["intensity"].astype("str").replace("", "not stated")),
         hide_index=True,
         height=280,
         key="clips_table",
@@ -268,7 +269,9 @@ def changed(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """The samples as the sliders ask for."""
 
     def slider(label: str, low: float, high: float, at: float, step: float, key: str) -> float:
-        return float(st.slider(label, low, high, at, step, key=key, bind="query-params"))
+        return float(
+            st.slider(label, low, high, at, step, format="%g", key=key, bind="query-params")
+        )
 
     semitones = slider("Pitch (semitones)", -6.0, 6.0, 0.0, 0.5, "pitch")
     tempo = slider("Tempo (times as fast)", 0.6, 1.6, 1.0, 0.05, "tempo")

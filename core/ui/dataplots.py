@@ -21,15 +21,12 @@ if TYPE_CHECKING:
 PATTERNS = ("", "/", ".", "x", "\\", "+", "-")
 """So that no part of a bar is told apart by its colour alone."""
 
-NARROW_AXIS = 6
-"""Octaves of labels would not fit a phone."""
-
 
 def counts(table: pd.DataFrame, title: str, axis: str) -> go.Figure:
     """Stacked bars: a bar for each row of `table`, a part for each column."""
     import plotly.graph_objects as go
 
-    figure = blank(title, axis, "", 110 + 38 * len(table))
+    figure = blank(title, axis, "", 190 + 38 * len(table))
     for number, name in enumerate(table.columns):
         emotion = LOOKS.get(str(name))
         figure.add_trace(
@@ -43,10 +40,19 @@ def counts(table: pd.DataFrame, title: str, axis: str) -> go.Figure:
                     "pattern": {"shape": "" if emotion else PATTERNS[number % len(PATTERNS)],
                                 "solidity": 0.25},
                 },
+                text=str(name),
+                textposition="inside",
+                insidetextanchor="middle",
+                textangle=0,
                 hovertemplate=f"%{{y}}, {name}: %{{x:,}}<extra></extra>",
             )
         )  # fmt: skip
-    figure.update_layout(barmode="stack", legend={**BELOW, "traceorder": "normal"})
+    figure.update_layout(
+        barmode="stack",
+        # Below the axis's title by as much at any height.
+        legend={**BELOW, "y": -75 / (30 + 38 * len(table)), "traceorder": "normal"},
+        uniformtext={"minsize": 10, "mode": "hide"},
+    )
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(tickformat="~s")
     return figure
@@ -92,7 +98,6 @@ def histogram(
                 mode="lines+markers",
                 marker={"symbol": number, "size": 6},
                 line={
-                    "shape": "spline",
                     "width": 2,
                     "color": emotion.colour if emotion else SEVERAL[number % len(SEVERAL)],
                 },

@@ -168,9 +168,15 @@ def _embedder(_info: ModelInfo, sha256: str) -> Any:
 
 
 def chosen(parameter: str, known: pd.DataFrame) -> str | None:
-    """The example that the address of the page names, if the index knows it."""
+    """The example that the address of the page names; a sentence where the index lacks it."""
     name = st.query_params.get(parameter)
-    return name if name and (known["id"] == name).any() else None
+    if name and not (known["id"] == name).any():
+        st.info(
+            "The address of this page names a file that the data sets do not have; choose another.",
+            icon=":material/info:",
+        )
+        return None
+    return name or None
 
 
 def choose(parameter: str, name: str) -> None:
@@ -342,8 +348,22 @@ def clip(name: str, known: pd.DataFrame) -> None:
             "as labelled" if result.emotion.label == row["label"] else "another than the label"
         )
         st.caption(f"By {result.model}: {verdict}, {percent(result.emotion.confidence)}")
+        others_said(media, str(row["label"]))
     views.waveform(media, result)
     views.sound(media, result)
+
+
+def others_said(media: Media, label: str) -> None:
+    """What the other voice models say of a clip."""
+    for info in engine.offered("voice")[1:]:
+        result = engine.voice(media, info.name)
+        if isinstance(result, Trouble):
+            engine.show_trouble(result, f"said_{info.name}")
+            continue
+        verdict = "as labelled" if result.emotion.label == label else f"labelled {label}"
+        st.caption(
+            f"{info.name}: {result.emotion.label} {percent(result.emotion.confidence)}, {verdict}"
+        )
 
 
 def heard(media: Media) -> VoiceResult | Trouble:

@@ -163,7 +163,7 @@ div[class*="_mirror_camera"], div[class*="_plain_camera"] { max-width: 40rem; }
 .duet-chips span.chip { display: flex; align-items: center; gap: .35rem; padding: .2rem .7rem;
   border-radius: 1rem; border: 1px solid color-mix(in srgb, var(--c) 55%, transparent);
   background: color-mix(in srgb, var(--c) 10%, transparent); }
-.duet-figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(7.6rem, 1fr));
+.duet-figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(5.4rem, 1fr));
   gap: .75rem; }
 .duet-figures figure { margin: 0; }
 .duet-figures img { width: 100%; max-width: 9rem; border-radius: .6rem; display: block; }

@@ -21,7 +21,7 @@ SHOWN = 72
 
 CSS = """
 .wall { display: grid; grid-template-columns: repeat(auto-fill, minmax(72px, 1fr)); gap: 8px;
-  font-family: var(--st-font); }
+  align-items: start;  font-family: var(--st-font); }
 button { all: unset; cursor: pointer; display: block; border-radius: 8px; text-align: center; }
 button:focus-visible { outline: 3px solid var(--st-primary-color); outline-offset: 2px; }
 button:hover i { outline: 2px solid var(--st-primary-color); }
