@@ -39,7 +39,7 @@ pytestmark = [
     pytest.mark.skipif(browser_path() is None, reason="no Chromium or Chrome; see make browser"),
 ]
 
-PAGES = {"home": "", "face": "face", "voice": "voice", "hybrid": "hybrid"}
+PAGES = {"home": "", "face": "face", "voice": "voice", "hybrid": "hybrid", "live": "live"}
 WIDTHS = {"phone": (390, 844), "laptop": (1280, 800)}
 
 ANSWER = re.compile(r"^((Looks|Sounds|Seems) .+ · (over )?\d+% sure|Unsure: perhaps .+ · \d+%)$")
@@ -267,7 +267,7 @@ def test_any_page_may_be_the_first_one_opened(browser: Browser):
         page = browser.new_page()
         open_page(page, fresh, "voice")
         expect(page.locator("[data-testid=stTopNavLink]")).to_have_text(
-            [re.compile("Home"), re.compile("Face"), re.compile("Voice"), re.compile("Hybrid")],
+            [re.compile(name) for name in ("Home", "Face", "Voice", "Hybrid", "Live")],
             timeout=ANSWER_MS,
         )
         expect(page.locator("h1")).to_have_text("Voice")

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from core import bench, media
 from core.driving import App, browser_path, chromium, running_app
 from core.errors import DuetError
-from core.live import listening, watching
+from core.live import drawing, listening, watching
 from core.live.director import Director
 from core.live.settings import Settings
 from core.media import SAMPLE_RATE
@@ -70,47 +70,55 @@ window.RTCPeerConnection.prototype = Peer.prototype;
 MEASURE = """
 (plan) => {
   const peer = window.duetPeers[window.duetPeers.length - 1];
-  const sent = peer.getSenders().find((sender) => sender.track && sender.track.kind === "video");
-  const local = document.createElement("video");
-  local.muted = true;
-  local.srcObject = new MediaStream([sent.track]);
-  local.play();
+  const track = (list) => list.map((end) => end.track).find((t) => t && t.kind === "video");
   const found = window.duetFound = { sent: {}, back: [] };
-  const reader = () => {
-    const canvas = document.createElement("canvas");
-    canvas.width = plan.bits + 2;
-    canvas.height = 1;
-    const brush = canvas.getContext("2d", { willReadFrequently: true });
-    return (video, mirrored) => {
-      const scale = video.videoWidth / plan.width;
-      const cell = (index, left, top, side) => {
-        const x = mirrored ? plan.width - left - side : left;
-        brush.drawImage(video, (x + side / 4) * scale, (top + side / 4) * scale,
-                        side / 2 * scale, side / 2 * scale, index, 0, 1, 1);
-      };
-      const [left, top, side] = plan.code;
-      for (let bit = 0; bit < plan.bits; bit++) cell(bit, left + bit * side, top, side);
-      cell(plan.bits, ...plan.patch);
-      if (mirrored) cell(plan.bits + 1, ...plan.chip);
-      const pixels = brush.getImageData(0, 0, plan.bits + 2, 1).data;
-      let number = 0;
-      for (let bit = 0; bit < plan.bits; bit++) number |= (pixels[4 * bit] > 128) << bit;
-      return [number, pixels[4 * plan.bits] > 128 ? 1 : 0,
-              Array.from(pixels.slice(4 * (plan.bits + 1), 4 * (plan.bits + 1) + 3))];
-    };
+  const read = async (frame, [left, top, width, height], mirrored) => {
+    const scale = frame.codedWidth / plan.width;
+    const even = (value) => 2 * Math.round(value * scale / 2);
+    const x = mirrored ? plan.width - left - width : left;
+    const rect = { x: even(x), y: even(top), width: even(width), height: even(height) };
+    const bytes = new Uint8Array(frame.allocationSize({ rect }));
+    const [luma, second, third] = await frame.copyTo(bytes, { rect });
+    return { bytes, luma, second, third, width: rect.width, height: rect.height };
   };
-  const follow = (video, mirrored, note) => {
-    const read = reader();
-    const step = (time) => {
-      note(performance.now(), ...read(video, mirrored));
-      video.requestVideoFrameCallback(step);
-    };
-    video.requestVideoFrameCallback(step);
+  const grey = ({ bytes, luma, width, height }, share) =>
+    bytes[luma.offset + (height >> 1) * luma.stride + Math.floor(width * share)];
+  const number = async (frame, mirrored) => {
+    const strip = await read(frame, plan.code, mirrored);
+    let value = 0;
+    for (let bit = 0; bit < plan.bits; bit++) {
+      const share = (bit + 0.5) / plan.bits;
+      value |= (grey(strip, mirrored ? 1 - share : share) > 128) << bit;
+    }
+    return value;
   };
-  follow(local, false, (time, number) => { found.sent[number] = time; });
-  follow(document.querySelector("video"), true, (time, number, patch, chip) =>
-    found.back.push([time, found.sent[number] === undefined ? null : time - found.sent[number],
-                     patch, ...chip]));
+  const colour = async (frame) => {
+    const { bytes, luma, second, third, width, height } = await read(frame, plan.chip, true);
+    const half = (plane, step, shift) =>
+      bytes[plane.offset + (height >> 2) * plane.stride + (width >> 2) * step + shift];
+    const y = grey({ bytes, luma, width, height }, 0.5);
+    return third ? [y, half(second, 1, 0), half(third, 1, 0)]
+                 : [y, half(second, 2, 0), half(second, 2, 1)];
+  };
+  const follow = async (track, note) => {
+    const reader = new MediaStreamTrackProcessor({ track }).readable.getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const time = performance.now();
+      try { await note(time, value); } catch (error) { found.error = String(error); }
+      value.close();
+    }
+  };
+  follow(track(peer.getSenders()).clone(), async (time, frame) => {
+    found.sent[await number(frame, false)] = time;
+  });
+  follow(track(peer.getReceivers()).clone(), async (time, frame) => {
+    const sent = found.sent[await number(frame, true)];
+    const patch = grey(await read(frame, plan.patch, true), 0.5) > 128 ? 1 : 0;
+    found.back.push([time, sent === undefined ? null : time - sent, patch,
+                     ...await colour(frame)]);
+  });
 }
 """
 
@@ -360,9 +368,9 @@ def _plan(picture: NDArray[np.uint8]) -> dict[str, Any]:
     return {
         "width": WIDTH,
         "bits": CODE_BITS,
-        "code": CODE,
-        "patch": PATCH,
-        "chip": (box.x + box.width - 7, box.y - 10, 6),
+        "code": (CODE[0], CODE[1], CODE_BITS * CODE[2], CODE[2]),
+        "patch": (*PATCH, PATCH[2]),
+        "chip": (box.x + box.width - 8, box.y - 11, 8, 8),
     }
 
 
@@ -450,12 +458,12 @@ def expression_delays(rows: Sequence[Sequence[float]], labels: Sequence[str]) ->
 
     Parameters
     ----------
-    rows : of each returned picture: time in ms, delay, patch, red, green, blue of the label.
+    rows : of each returned picture: time in ms, delay, patch, and the label's ground in YUV.
     labels : emotions of the two expressions.
     """
     from core.ui.looks import LOOKS, rgb
 
-    colours = np.array([rgb(LOOKS[label].colour) for label in labels], float)
+    colours = np.array([drawing.yuv(rgb(LOOKS[label].colour)) for label in labels], float)
     delays, since = [], None
     for before, row in pairwise(rows):
         if row[2] != before[2]:

@@ -89,7 +89,7 @@ class Canvas:
     def _rectangle(self, corners: tuple[int, int, int, int], colour: Colour, line: int) -> None:
         left, top, right, bottom = (value // 2 * 2 for value in corners)
         thin = max(1, (line + 1) // 2)
-        for plane, value, part in zip(self._split(), _yuv(colour), (1, 2, 2), strict=True):
+        for plane, value, part in zip(self._split(), yuv(colour), (1, 2, 2), strict=True):
             start, end = (left // part, top // part), (right // part, bottom // part)
             cv2.rectangle(plane, start, end, value, line if part == 1 else thin)
 
@@ -169,7 +169,8 @@ def _ink(colour: Colour) -> Colour:
 
 
 @lru_cache(maxsize=32)
-def _yuv(colour: Colour) -> tuple[int, int, int]:
+def yuv(colour: Colour) -> tuple[int, int, int]:
+    """Luma and both chromas of `colour`, 0 to 255."""
     planes = cv2.cvtColor(np.full((2, 2, 3), colour, np.uint8), cv2.COLOR_RGB2YUV_I420)
     y, u, v = split(np.asarray(planes, np.uint8))
     return int(y[0, 0]), int(u[0, 0]), int(v[0, 0])

@@ -68,7 +68,9 @@ class Motion:
     def _place(self, passed: float) -> State:
         carried = min(max(passed, 0.0), AHEAD_SECONDS)
         glide = math.exp(-max(passed, 0.0) / GLIDE_SECONDS)
-        return self.state + carried * self.velocity + glide * self.offset
+        place = self.state + carried * self.velocity + glide * self.offset
+        place[2:] = np.maximum(place[2:], 1.0)
+        return np.asarray(place)
 
 
 @dataclass
@@ -160,6 +162,7 @@ class Tracker:
         follow = 1 - math.exp(-passed / FOLLOW_SECONDS)
         state = expected + follow * (seen - expected)
         velocity = old.velocity + VELOCITY_GAIN * ((state - old.state) / passed - old.velocity)
+        velocity[2:] = 0  # nearer or further is slow, and sizes are noisy
         drawn = old._place(passed)
         track.motion = Motion(old.number, time, state, velocity, drawn - state)
         track.looks += 1
@@ -172,7 +175,6 @@ def _state(box: Box) -> State:
 
 def _box(state: State) -> Box:
     x, y, width, height = (float(value) for value in state)
-    width, height = max(width, 1.0), max(height, 1.0)
     return Box(x - width / 2, y - height / 2, width, height)
 
 
