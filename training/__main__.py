@@ -79,6 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     chart.add_argument("name")
     chart.set_defaults(run_command=_map)
 
+    fetch = commands.add_parser("fetch", help="download a data set from Kaggle and check it")
+    fetch.add_argument("name")
+    fetch.set_defaults(run_command=_fetch)
+
     prepare = commands.add_parser("prepare", help="write one tidy index of all data sets")
     prepare.add_argument("--out", type=Path, help="Parquet file (default runs/index.parquet)")
     prepare.set_defaults(run_command=_prepare)
@@ -91,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--models", type=Path, default=None, help="folder of model folders (default models/)"
         )
-    for command in (train, export, evaluate, fusion, report, framing, chart, prepare, summarise):
+    named = (train, export, evaluate, fusion, report, framing, chart, fetch, prepare, summarise)
+    for command in named:
         command.add_argument(
             "--data", type=Path, required=True, help="folder that holds the data sets, or one set"
         )
@@ -219,6 +224,12 @@ def _map(parsed: argparse.Namespace) -> None:
     from training.map import lay_out
 
     print(lay_out(read_info(_models(parsed) / parsed.name), parsed.data))
+
+
+def _fetch(parsed: argparse.Namespace) -> None:
+    from training.fetch import fetch
+
+    print(fetch(parsed.name, parsed.data))
 
 
 def _prepare(parsed: argparse.Namespace) -> None:

@@ -40,7 +40,7 @@ def whole_index() -> pd.DataFrame | Trouble:
 
 def _index() -> pd.DataFrame:
     try:
-        return index.read()
+        return index.read(index.SUMMARY_FOLDER / index.INDEX_NAME)
     except OSError as error:
         raise DuetError(
             "not_found", f"{str(error).rstrip('.')}; write it with {COMMAND}."

@@ -1,0 +1,489 @@
+"""The pages on data, the index and summary below them, and what makes those."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from core import index, models
+from core.embedding import Embedder, with_features
+from core.errors import DuetError
+from core.face.change import FaceChange, changed_face
+from core.face.tensor import FACE_SIZE, face_tensor
+from core.labels import EMOTIONS
+from core.map import FILE_NAME, read_map
+from core.models import Model
+from core.predictions import read_predictions
+from core.ui import datasets, wall
+from core.voice.activity import prosody
+from core.voice.change import shift_in_time
+from tests.media_makers import wav
+from training import fetch, prepare, voices
+from training.__main__ import main
+from training.files import DataSetError, Files, locate
+from training.map import principal_axes
+from training.summarise import summarise
+
+ROOT = Path(__file__).resolve().parent.parent
+VIEWS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("data", {}),
+    ("data_faces", {"view": "Mean faces"}),
+    ("data_faces", {"view": "Pictures"}),
+    ("data_faces", {"view": "Changes"}),
+    ("data_voices", {"view": "How emotions sound"}),
+    ("data_voices", {"view": "Clips"}),
+    ("data_voices", {"view": "Changes"}),
+    ("data_map", {}),
+    ("data_quality", {}),
+)
+
+
+# --- made-up sets -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """FER2013's and RAVDESS's layouts with a copy, a contradiction, a blank and rotten file."""
+    data = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(3)
+    names = {"Training": "train", "PublicTest": "test", "PrivateTest": "test"}
+    for number, (split, folder) in enumerate(names.items()):
+        for emotion in EMOTIONS:
+            place = data / "fer2013" / folder / emotion
+            place.mkdir(parents=True, exist_ok=True)
+            image = rng.integers(0, 255, (FACE_SIZE, FACE_SIZE), np.uint8)
+            cv2.imwrite(str(place / f"{split}_{number}.jpg"), image)
+    faces = data / "fer2013"
+    shutil.copy(faces / "test/happy/PrivateTest_2.jpg", faces / "train/happy/Training_copy.jpg")
+    shutil.copy(faces / "train/sad/Training_0.jpg", faces / "train/fear/Training_other.jpg")
+    cv2.imwrite(str(faces / "train/neutral/Training_blank.jpg"), np.full((48, 48), 7, np.uint8))
+    time = np.arange(16_000) / 16_000
+    for actor, hertz in ((1, 120), (2, 240)):
+        for code in (1, 5):
+            voice = sum(np.sin(2 * np.pi * hertz * k * time) / k for k in range(1, 8))
+            voice *= 0.1 * (1 + np.sin(2 * np.pi * (3 + code) * time))
+            name = f"03-01-{code:02}-0{1 + (code == 5)}-01-01-{actor:02}.wav"
+            for place in (data / "ravdess", data / "ravdess/audio_speech"):  # doubled
+                (place / f"Actor_{actor:02}").mkdir(parents=True, exist_ok=True)
+                (place / f"Actor_{actor:02}" / name).write_bytes(wav(voice, rate=16_000))
+    (data / "ravdess/Actor_02/03-01-03-01-01-01-02.wav").write_bytes(b"RIFF rotten")
+    return data
+
+
+@pytest.fixture(scope="module")
+def summary(made_up: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("summary")
+    summarise(made_up, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def frame(summary: Path) -> pd.DataFrame:
+    return index.read(summary / index.INDEX_NAME)
+
+
+# --- the index ----------------------------------------------------------------------------------
+
+
+def test_the_index_counts_every_file_once_and_knows_copies(frame: pd.DataFrame) -> None:
+    assert frame["dataset"].value_counts().to_dict() == {"fer2013": 24, "ravdess": 5}
+    assert list(frame.columns[: len(index.COLUMNS)]) == list(index.COLUMNS)
+    lists = {name: set(rows["file"]) for name, rows in index.quality_lists(frame).items()}
+    across = {"train/happy/Training_copy.jpg", "test/happy/PrivateTest_2.jpg"}
+    within = {"train/fear/Training_other.jpg", "train/sad/Training_0.jpg"}
+    assert lists["Copies across splits"] == across
+    assert lists["Copies within a split"] == within
+    assert lists["Conflicting labels"] == within
+    assert lists["Blank pictures"] == {"train/neutral/Training_blank.jpg"}
+    assert len(lists["Silent or unreadable clips"]) == 1
+    second = frame.set_index("file").loc["test/happy/PrivateTest_2.jpg"]
+    assert second["duplicate_of"] == "train/happy/Training_copy.jpg"
+
+
+def test_the_index_measures_clips(frame: pd.DataFrame) -> None:
+    clips = frame[(frame["dataset"] == "ravdess") & frame["duration"].notna()]
+    assert clips["duration"].tolist() == pytest.approx([1.0] * 4)
+    for sex, hertz in (("male", 120), ("female", 240)):
+        assert clips.loc[clips["sex"] == sex, "pitch"].tolist() == pytest.approx([hertz] * 2, abs=3)
+    assert set(clips["intensity"]) == {"normal", "strong"}
+    assert clips.set_index("speaker")["fold"].to_dict() == {"1": 5, "2": 1}
+
+
+def test_the_summary_holds_counts_and_means_only(summary: Path) -> None:
+    report = json.loads((summary / "summary.json").read_text())
+    assert report["files"] == {"fer2013": 24, "ravdess": 5}
+    assert report["quality"]["Conflicting labels"] == 2
+    with np.load(summary / "faces.npz") as faces, np.load(summary / "voices.npz") as clips:
+        assert faces["mean"].shape == faces["deviation"].shape == (7, 48, 48)
+        assert 100 < faces["mean"].mean() < 150
+        assert clips["ravdess"].shape == (7, prepare.SPECTROGRAM_COLUMNS, 64)
+        assert (clips["ravdess"][EMOTIONS.index("happy")] == 255).all()  # none said so
+
+
+def test_prepare_writes_the_same_index(
+    made_up: Path, tmp_path: Path, frame: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "index.parquet"
+    assert main(["prepare", "--data", str(made_up), "--out", str(path)]) == 0
+    assert "29 files" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(index.read(path), frame)
+
+
+def test_no_data_and_no_index_get_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare", "--data", str(tmp_path)]) == 1
+    assert "No data set at" in capsys.readouterr().err
+    (tmp_path / "index.parquet").write_bytes(b"PAR1 rotten")
+    with pytest.raises(OSError, match="cannot be read"):
+        index.read(tmp_path / "index.parquet")
+
+
+@pytest.mark.parametrize(
+    ("corpus", "path", "speaker", "expected"),
+    [
+        ("ravdess", "a/03-01-02-02-01-01-24.wav", "24", ("female", "01", "strong")),
+        ("crema_d", "1001_DFA_ANG_HI.wav", "1001", ("male", "DFA", "strong")),
+        ("crema_d", "1002_IEO_SAD_XX.wav", "1002", ("female", "IEO", "")),
+        ("savee", "ALL/JK_su15.wav", "JK", ("male", "su15", "")),
+        ("tess", "OAF_back_angry.wav", "OAF", ("female", "back", "")),
+    ],
+)
+def test_names_say_who_speaks_what_how(
+    corpus: str, path: str, speaker: str, expected: tuple[str, str, str]
+) -> None:
+    clip = voices.Clip(corpus, path, speaker, "angry", "train")
+    assert prepare.spoken(clip) == expected
+
+
+def test_the_shipped_index_is_the_papers_data() -> None:
+    whole = index.read()
+    clips = whole[whole["dataset"].isin(index.VOICE_SETS)]
+    assert clips["label"].value_counts().to_dict() == {
+        **dict.fromkeys(("fear", "angry", "sad", "disgust", "happy"), 1923),
+        "neutral": 1895,
+        "surprise": 652,
+    }
+    pictures = whole[whole["dataset"] == "fer2013"]
+    assert pictures["split"].value_counts().to_dict() == {
+        "train": 28_709,
+        "validation": 3_589,
+        "test": 3_589,
+    }
+    assert pictures["group"].nunique() == 34_034
+    trained = set(pictures.loc[pictures["split"] == "train", "group"])
+    copied = pictures[pictures["group"].isin(trained)]["split"].value_counts()
+    assert (copied["validation"], copied["test"]) == (280, 288)
+    assert sum(f.stat().st_size for f in index.SUMMARY_FOLDER.iterdir()) < 500_000
+
+
+def test_no_speaker_is_in_two_splits_or_folds() -> None:
+    clips = index.read()
+    clips = clips[clips["dataset"].isin(index.VOICE_SETS)]
+    speakers = clips.groupby(["dataset", "speaker"], observed=True)
+    assert (speakers["split"].nunique() == 1).all()
+    assert (speakers["fold"].nunique() == 1).all()
+    assert (speakers["sex"].nunique() == 1).all()
+    ravdess = clips[clips["dataset"] == "ravdess"]
+    folds = ravdess.groupby("fold")["speaker"].agg(lambda names: frozenset(names.astype("str")))
+    assert tuple(folds) == index.RAVDESS_FOLDS
+
+
+def test_the_shipped_index_names_the_files_that_are_there(shared: Path) -> None:
+    whole = index.read()
+    listed = {(clip.corpus, clip.path) for clip in voices.clips(shared / "data")}
+    clips = whole[whole["dataset"].isin(index.VOICE_SETS)]
+    assert set(zip(clips["dataset"], clips["file"], strict=True)) == listed
+    place = locate(shared / "data", "fer2013")
+    assert place is not None
+    names = {str(name) for name in Files(place).with_suffix({".jpg"})}
+    assert set(whole.loc[whole["dataset"] == "fer2013", "file"]) == names
+
+
+def test_answers_and_index_name_the_same_examples() -> None:
+    whole = index.read().set_index("id")
+    for task in ("face", "voice"):
+        for split, found in read_predictions(models.find(task)).items():
+            rows = whole.loc[list(found.ids)]
+            assert (rows["split"] == split).all()
+            assert (rows["label"].to_numpy() == np.array(EMOTIONS)[found.labels]).all()
+
+
+# --- fetching -----------------------------------------------------------------------------------
+
+
+def test_fetch_says_where_to_get_what_it_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    with pytest.raises(DataSetError, match="pip install kagglehub, or get savee from https://"):
+        fetch.fetch("savee", tmp_path)
+    with pytest.raises(DataSetError, match="no data set 'mnist'"):
+        fetch.fetch("mnist", tmp_path)
+
+
+def test_fetch_counts_what_is_there(made_up: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataSetError, match="holds 5 files of ravdess, not 1,440"):
+        fetch.fetch("ravdess", made_up)
+    monkeypatch.setitem(fetch.SOURCES, "ravdess", fetch.Source("a/b", "CC BY-NC-SA 4.0", 5))
+    assert fetch.fetch("ravdess", made_up).endswith("Licence: CC BY-NC-SA 4.0.")
+
+
+# --- changes, pitch, embeddings -----------------------------------------------------------------
+
+
+def test_a_face_is_changed_as_asked() -> None:
+    rng = np.random.default_rng(1)
+    noise = rng.integers(0, 255, (48, 48), np.uint8)
+    face = np.asarray(cv2.GaussianBlur(noise, (0, 0), 2), np.uint8)
+
+    def after(**amounts: object) -> np.ndarray:
+        return changed_face(face, 48, FaceChange(**amounts), np.random.default_rng(2))  # type: ignore[arg-type]
+
+    assert (after() == face).all()
+    assert (after(mirrored=True) == face[:, ::-1]).all()
+    assert (after(rotation=90)[5:-5, 5:-5] == np.rot90(face)[5:-5, 5:-5]).all()
+    assert (after(shift=(0.25, 0))[:, 12:] == face[:, :-12]).all()
+    assert after(gamma=0.5).mean() > face.mean() > after(gamma=2.0).mean()
+    assert after(blur=2.0).std() < face.std() < after(noise=40.0).std()
+    assert (after(noise=9.0) == after(noise=9.0)).all()
+    assert changed_face(face, 32, FaceChange(), rng).shape == (32, 32)
+
+
+def test_a_clip_is_shifted_round() -> None:
+    samples = np.arange(16_000, dtype=np.float32)
+    assert shift_in_time(samples, 0.5)[8000] == 0
+    assert (shift_in_time(shift_in_time(samples, 0.25), -0.25) == samples).all()
+
+
+def test_prosody_hears_the_pitch() -> None:
+    time = np.arange(32_000) / 16_000
+    glide = 150 * 2 ** (time / 2)  # half an octave a second
+    phase = 2 * np.pi * np.cumsum(glide) / 16_000
+    partials = np.array([np.sin(k * phase) / k for k in range(1, 8)])
+    sound = prosody(0.2 * partials.sum(axis=0))
+    voiced = np.isfinite(sound.pitch)
+    assert voiced.mean() > 0.9
+    middles = (np.arange(len(sound.pitch)) * 160 + 320)[voiced]
+    assert np.abs(np.log2(sound.pitch[voiced] / glide[middles])).max() < 0.02
+    assert len(prosody(np.zeros(100)).pitch) == 0
+    assert not np.isfinite(prosody(np.zeros(16_000)).pitch).any()
+
+
+def test_embeddings_are_what_the_last_layer_reads() -> None:
+    info = models.find("face")
+    embedder, model = Embedder(info), Model(info)
+    faces = np.random.default_rng(5).integers(0, 255, (16, 48, 48), np.uint8)
+    features, outputs = embedder._run(face_tensor(faces))
+    assert (outputs["evidence"] == model(face_tensor(faces))["evidence"]).all()
+    assert embedder.faces(faces) == pytest.approx(features.mean(axis=(1, 2)), abs=1e-5)
+    # The last layer is linear: one matrix leads from the features to the evidence.
+    x = np.c_[features.reshape(-1, features.shape[-1]), np.ones(16 * 36)]
+    y = outputs["evidence"].reshape(len(x), -1)
+    matrix = np.linalg.lstsq(x, y)[0]
+    assert np.var(y - x @ matrix) < 0.01 * np.var(y)
+
+
+def test_the_voice_has_an_embedding_of_one_size() -> None:
+    embedder = Embedder(models.find("voice"))
+    rng = np.random.default_rng(5)
+    sizes = {
+        embedder.voice(rng.normal(0, 0.1, n).astype(np.float32)).shape for n in (16_000, 40_000)
+    }
+    assert len(sizes) == 1
+
+
+def test_a_spoilt_network_is_no_embedder(tmp_path: Path) -> None:
+    info = models.find("face")
+    folder = Path(shutil.copytree(info.folder, tmp_path / info.name))
+    spoilt = models.read_info(folder)
+    for content in (b"", b"rotten" * 100, info.folder.joinpath("model.tflite").read_bytes()[:5000]):
+        (folder / "model.tflite").write_bytes(content)
+        with pytest.raises(DuetError, match="cannot be opened"):
+            Embedder(spoilt)
+
+
+def test_features_are_added_without_touching_the_answers() -> None:
+    content = (models.find("face").folder / "model.tflite").read_bytes()
+    changed, tensor = with_features(content)
+    assert tensor > 0
+    assert abs(len(changed) - len(content)) < 0.05 * len(content)
+
+
+def test_principal_axes_keep_most_variance() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(200, 1)) @ rng.normal(size=(1, 9)) + 0.01 * rng.normal(size=(200, 9))
+    mean, axes = principal_axes(values, 2)
+    assert axes.shape == (9, 2)
+    assert ((values - mean) @ axes).var(axis=0)[0] > 0.99 * values.var(axis=0).sum()
+
+
+# --- the map ------------------------------------------------------------------------------------
+
+
+def test_the_shipped_map_is_of_the_test_set_and_finds_neighbours() -> None:
+    info = models.find("face")
+    found = read_map(info)
+    said = read_predictions(info)["test"]
+    assert set(found.ids) == set(said.ids)
+    assert found.nearest(found.reduced[5], 3)[0] == 5
+    label = dict(zip(said.ids, said.answers, strict=True))
+    near = [
+        [label[found.ids[j]] for j in found.nearest(found.reduced[i], 6)]
+        for i in range(0, 3589, 90)
+    ]
+    assert np.mean([[n == row[0] for n in row[1:]] for row in near]) > 0.6
+    assert "192 features" in found.how
+
+
+def test_a_missing_or_spoilt_map_is_told(tmp_path: Path) -> None:
+    info = models.find("face")
+    folder = Path(shutil.copytree(info.folder, tmp_path / info.name))
+    copy = models.read_info(folder)
+    (folder / FILE_NAME).write_bytes(b"PK rotten")
+    with pytest.raises(DuetError, match="is damaged; restore it, or write it with"):
+        read_map(copy)
+    np.savez(folder / FILE_NAME, ids=np.array([1.0]))
+    with pytest.raises(DuetError, match="is damaged"):
+        read_map(copy)
+    (folder / FILE_NAME).unlink()
+    with pytest.raises(DuetError, match="python -m training map face-cnn"):
+        read_map(copy)
+
+
+# --- the pages ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    monkeypatch.delenv(datasets.VARIABLE, raising=False)
+
+
+def opened(page_name: str, **query: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "Home.py"), default_timeout=120)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.switch_page(f"pages/{page_name}.py").run()
+    calm(app)
+    return app
+
+
+def calm(app: AppTest) -> None:
+    assert not app.exception, [e.message for e in app.exception]
+    assert app.title, "the page was not drawn"
+
+
+def words(app: AppTest) -> str:
+    elements = [*app.markdown, *app.caption, *app.title, *app.subheader, *app.warning, *app.info]
+    pieces = [str(e.proto.body) for e in app.get("html")]
+    return "\n".join([*(e.value for e in elements), *pieces])
+
+
+@pytest.mark.parametrize(("page", "query"), VIEWS)
+def test_every_view_stands_without_the_data(page: str, query: dict[str, str]) -> None:
+    app = opened(page, **query)
+    assert not app.warning
+    assert "duet-finding" in words(app)
+
+
+@pytest.mark.parametrize(("page", "query"), VIEWS)
+def test_every_view_stands_without_a_summary(
+    page: str, query: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "SUMMARY_FOLDER", tmp_path)
+    app = opened(page, **query)
+    assert "python -m training summarise" in app.warning[0].value.replace("\\", "")
+
+
+def test_the_overview_explains_the_papers_numbers() -> None:
+    said = words(opened("data"))
+    for number in ("35,887", "12,162", "28,717", "7,186", "28,709", "7,178"):
+        assert number in said
+
+
+def test_rubbish_in_the_address_is_no_fault() -> None:
+    for page in sorted({page for page, _ in VIEWS}):
+        opened(page, view="nonsense", show="x", page="-7", emotion="joy", model="../..", by="?")
+    app = opened("data_faces", view="Pictures", picture="../../etc/passwd")
+    assert "names a file that the data sets do not have" in words(app)
+
+
+def with_data(monkeypatch: pytest.MonkeyPatch, data: Path, summary: Path) -> None:
+    monkeypatch.setenv(datasets.VARIABLE, str(data))
+    monkeypatch.setattr(index, "SUMMARY_FOLDER", summary)
+
+
+def test_pictures_open_up_with_the_data(
+    made_up: Path, summary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_data(monkeypatch, made_up, summary)
+    app = opened("data_faces", view="Pictures")
+    assert "24 of 24 pictures" in words(app)
+    app.selectbox(key="show").set_value("several labels").run()
+    calm(app)
+    assert "2 of 24 pictures" in words(app)
+    app = opened("data_faces", view="Pictures", picture="test/happy/PrivateTest_2.jpg")
+    said = words(app)
+    assert "Copies: 2 files with this content, in several splits" in said
+    assert "face-cnn" in said
+    assert "duet-answer" in said
+    app.button(key="picture_close").click().run()
+    calm(app)
+    assert "Copies: 2 files" not in words(app)
+
+
+def test_clips_open_up_with_the_data(
+    made_up: Path, summary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_data(monkeypatch, made_up, summary)
+    name = "ravdess/Actor_01/03-01-05-02-01-01-01.wav"
+    app = opened("data_voices", view="Clips", clip=name)
+    said = words(app)
+    assert "5 of 5 clips" in said
+    assert "Intensity: strong" in said
+    app = opened("data_voices", view="Changes", clip=name, pitch="3.0")
+    assert "The chosen clip" in words(app)
+    assert "Before: 1.00 s" in words(app)
+
+
+def test_a_set_that_went_away_is_told(
+    made_up: Path, summary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(made_up / "ravdess", tmp_path / "ravdess")
+    with_data(monkeypatch, tmp_path, summary)
+    app = opened("data_faces", view="Pictures")
+    assert "fer2013 is not in" in app.warning[0].value.replace("\\", "")
+
+
+def test_the_map_opens_an_example(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(datasets.VARIABLE, str(shared / "data"))
+    name = str(read_map(models.find("face")).ids[0])
+    app = opened("data_map", example=name)
+    assert "Nearest test pictures to face-cnn" in words(app)
+
+
+def test_a_list_can_be_downloaded() -> None:
+    app = opened("data_quality", list="Conflicting labels")
+    assert "160 files." in words(app)
+    table = app.dataframe[0].value
+    assert len(table) == 160
+    assert {"file", "label", "duplicate_of"} <= set(table.columns)
+
+
+def test_the_wall_is_one_picture() -> None:
+    images = [np.full((48, 48), value, np.uint8) for value in range(0, 250, 10)]
+    whole = wall.composite(images)
+    assert whole.shape == (3 * 48, wall.COLUMNS * 48, 3)
+    assert (whole[50, 10] == 120).all()
+    assert (whole[-1, -1] == 128).all()

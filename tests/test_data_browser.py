@@ -1,0 +1,160 @@
+"""The pages on data in a real browser, at both widths, with and without the data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+
+from tests.browser import (
+    ANSWER_MS,
+    ROOT,
+    App,
+    chromium,
+    open_page,
+    running_app,
+    screenshot,
+    settle,
+    wait_until_it_fits,
+)
+
+pytestmark = pytest.mark.browser
+
+WIDTHS = {"phone": (390, 844), "laptop": (1280, 800)}
+SCREENSHOTS = ROOT / "tests" / "screenshots"
+VIEWS = {
+    "overview": "data",
+    "means": "data_faces",
+    "pictures": "data_faces?view=Pictures",
+    "changes": "data_faces?view=Changes",
+    "sounds": "data_voices",
+    "clips": "data_voices?view=Clips",
+    "voice-changes": "data_voices?view=Changes",
+    "map": "data_map",
+    "quality": "data_quality?list=Conflicting+labels",
+}
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    with chromium(playwright) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[App]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DUET_DATA", raising=False)
+        with running_app() as started:
+            yield started
+
+
+@pytest.fixture(scope="module")
+def app_with_data(shared: Path) -> Iterator[App]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DUET_DATA", str(shared / "data"))
+        with running_app() as started:
+            yield started
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of a session of its own; nothing may go wrong behind it."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(ANSWER_MS)
+    expect.set_options(timeout=ANSWER_MS)
+    opened = context.new_page()
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    try:
+        yield opened
+        exceptions = opened.locator("[data-testid=stException]").count()
+    finally:
+        context.close()
+    assert errors == []
+    assert exceptions == 0
+
+
+def tiles(page: Page, wall: str) -> list[str]:
+    """What the pictures of a wall are called."""
+    buttons = page.locator(f".st-key-{wall} button")
+    expect(buttons.first).to_be_visible()
+    return [str(button.get_attribute("title")) for button in buttons.all()]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_fit_without_the_data(page: Page, app: App, name: str, width: str) -> None:
+    size = WIDTHS[width]
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_page(page, app, VIEWS[name])
+    expect(page.locator(".duet-finding").first).to_be_visible()
+    wait_until_it_fits(page)
+    screenshot(page, SCREENSHOTS / f"data-{name}-{width}.png")
+
+
+def test_a_picture_is_opened_with_the_keyboard_and_shared(page: Page, app_with_data: App) -> None:
+    open_page(page, app_with_data, "data_faces?view=Pictures")
+    first = tiles(page, "faces_wall")[0]
+    page.locator(".st-key-faces_wall button").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".st-key-picture")).to_contain_text(first)
+    expect(page.locator(".st-key-picture")).to_contain_text("Nearest test pictures")
+    settle(page)
+    assert "picture=" in page.url
+    page.goto(page.url)  # as somebody would who was sent the address
+    expect(page.locator(".st-key-picture")).to_contain_text(first)
+    near = tiles(page, "near_face-cnn")[0]
+    page.locator(".st-key-near_face-cnn button").first.click()
+    expect(page.locator(".st-key-picture")).to_contain_text(f"File: {near}")
+
+
+def test_choices_go_into_the_address_and_back(page: Page, app: App) -> None:
+    open_page(page, app, "data_map")
+    page.get_by_role("radio", name="right or wrong").click()
+    finding = page.locator(".duet-finding", has_text="are wrong")
+    expect(finding).to_be_visible()
+    settle(page)
+    address = page.url
+    assert "?" in address
+    page.goto(address)
+    expect(finding).to_be_visible()
+
+
+def test_a_folder_named_in_the_sidebar_opens_the_clips(page: Page, app: App, shared: Path) -> None:
+    open_page(page, app, "data_voices?view=Clips&clip=ravdess/Actor_16/03-01-05-02-01-01-16.ogg")
+    expect(page.locator(".st-key-clip")).to_contain_text("The data sets are not here")
+    field = page.get_by_role("textbox", name="Folder of the data sets")
+    field.fill(str(shared / "data"))
+    field.press("Enter")
+    clip = page.locator(".st-key-clip")
+    expect(clip.locator("audio")).to_be_visible()
+    expect(clip).to_contain_text("Log-mel spectrogram")
+    expect(clip).to_contain_text("MFCC")
+    settle(page)
+
+
+def test_a_point_of_the_map_opens(page: Page, app_with_data: App) -> None:
+    open_page(page, app_with_data, "data_map")
+    chart = page.locator(".st-key-data_map_points .js-plotly-plot")
+    expect(chart).to_be_visible()
+    where = chart.evaluate(
+        """plot => {
+            const trace = plot._fullData[3], axes = plot._fullLayout;
+            const box = plot.getBoundingClientRect();
+            return [box.x + axes.xaxis._offset + axes.xaxis.d2p(trace.x[40]),
+                    box.y + axes.yaxis._offset + axes.yaxis.d2p(trace.y[40])];
+        }"""
+    )
+    page.mouse.move(*where)
+    page.mouse.click(*where)
+    expect(page.locator(".st-key-example")).to_contain_text("labelled happy")
+    settle(page)
