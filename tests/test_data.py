@@ -27,7 +27,7 @@ from core.ui import datasets, wall
 from core.voice.activity import prosody
 from core.voice.change import shift_in_time
 from tests.media_makers import wav
-from training import fetch, prepare, voices
+from training import fer2013, fetch, prepare, voices
 from training.__main__ import main
 from training.files import DataSetError, Files, locate
 from training.map import principal_axes
@@ -216,6 +216,38 @@ def test_answers_and_index_name_the_same_examples() -> None:
             rows = whole.loc[list(found.ids)]
             assert (rows["split"] == split).all()
             assert (rows["label"].to_numpy() == np.array(EMOTIONS)[found.labels]).all()
+
+
+def test_fer2013_is_read_in_every_layout(made_up: Path, tmp_path: Path) -> None:
+    named = fer2013.load(made_up)
+    lines = ["emotion,pixels,Usage"]
+    usages = {split: usage for usage, split in fer2013.SPLITS.items()}
+    for split, faces in named.items():
+        counted = dict.fromkeys(EMOTIONS, 0)
+        for image, label in zip(faces.images, faces.labels, strict=True):
+            emotion = EMOTIONS[label]
+            number = fer2013.CSV_EMOTIONS.index(emotion)
+            lines.append(f"{number},{' '.join(map(str, image.ravel()))},{usages[split]}")
+            place = tmp_path / "numbered/fer2013" / ("train" if split == "train" else "test")
+            (place / emotion).mkdir(parents=True, exist_ok=True)
+            name = f"im{counted[emotion] + 10 * (split == 'test')}.png"
+            cv2.imwrite(str(place / emotion / name), image)
+            counted[emotion] += 1
+    (tmp_path / "table/fer2013").mkdir(parents=True)
+    (tmp_path / "table/fer2013/fer2013.csv").write_text("\n".join(lines))
+    for layout in ("table", "numbered"):
+        found = fer2013.load(tmp_path / layout)
+        for split, faces in named.items():
+            assert sorted(found[split].digests) == sorted(faces.digests)
+            pairs = set(zip(found[split].digests, found[split].labels, strict=True))
+            assert pairs == set(zip(faces.digests, faces.labels, strict=True))
+
+
+def test_a_spoilt_row_of_fer2013_is_named(tmp_path: Path) -> None:
+    (tmp_path / "fer2013").mkdir()
+    (tmp_path / "fer2013/fer2013.csv").write_text("emotion,pixels,Usage\n3,1 2 3,Training\n")
+    with pytest.raises(DataSetError, match=r"Row 1 of fer2013\.csv"):
+        fer2013.load(tmp_path)
 
 
 # --- fetching -----------------------------------------------------------------------------------

@@ -1,10 +1,18 @@
-"""FER2013 (Goodfellow et al. 2013): 48x48 grey faces in the layout Kaggle gives."""
+"""FER2013 (Goodfellow et al. 2013): 48x48 grey faces in the layouts Kaggle gives.
+
+Folders of classes whose pictures are named after their split (`Training_123.jpg`) or only
+numbered (`im123.png`), or the original `fer2013.csv`.
+"""
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -15,6 +23,21 @@ from core.labels import INDEX
 from training.files import DataSetError, Files, locate
 
 SPLITS = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
+
+CSV_EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+"""In the order of the numbers in `fer2013.csv`."""
+
+PUBLIC_SHARE = {
+    "angry": 467 / 958,
+    "disgust": 56 / 111,
+    "fear": 496 / 1024,
+    "happy": 895 / 1774,
+    "neutral": 607 / 1233,
+    "sad": 653 / 1247,
+    "surprise": 415 / 831,
+}
+"""Of each emotion's test pictures, how many are PublicTest's. Where pictures are only numbered,
+in the order of `fer2013.csv`, these come first."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +71,70 @@ def load(data: Path | str) -> dict[str, Faces]:
         raise DataSetError(
             f"FER2013 was not found at {data}: put fer2013.zip, or its unpacked folder, there."
         )
-    files = Files(path)
-    rows: dict[str, list[tuple[NDArray[np.uint8], int, str]]] = {s: [] for s in SPLITS.values()}
-    for name in files.with_suffix({".jpg", ".jpeg", ".png"}):
-        split = SPLITS.get(name.stem.split("_")[0])
-        label = INDEX.get(name.parent.name.lower())
-        if split is None or label is None:
-            continue
-        image = cv2.imdecode(np.frombuffer(files.read(str(name)), np.uint8), cv2.IMREAD_GRAYSCALE)
-        if image is None or image.shape != (FACE_SIZE, FACE_SIZE):
-            raise DataSetError(f"{name} in {path} is not a {FACE_SIZE}x{FACE_SIZE} image.")
-        rows[split].append((image.astype(np.uint8), label, str(name)))
+    rows: dict[str, list[Row]] = {split: [] for split in SPLITS.values()}
+    for split, row in _rows(Files(path)):
+        rows[split].append(row)
     if not all(rows.values()):
         raise DataSetError(f"{path} lacks one of the splits {', '.join(SPLITS)}.")
     return {split: _faces(found) for split, found in rows.items()}
 
 
-def _faces(rows: list[tuple[NDArray[np.uint8], int, str]]) -> Faces:
+Row = tuple[NDArray[np.uint8], int, str]
+"""Picture, label and name."""
+
+
+def _rows(files: Files) -> Iterator[tuple[str, Row]]:
+    """(split, row) of every picture, in whichever layout."""
+    tables = [name for name in files.with_suffix({".csv"}) if name.name == "fer2013.csv"]
+    pictures = _splits(list(files.with_suffix({".jpg", ".jpeg", ".png"})))
+    if tables and not pictures:
+        yield from _of_table(files, str(tables[0]))
+    for name, split in pictures.items():
+        image = cv2.imdecode(np.frombuffer(files.read(str(name)), np.uint8), cv2.IMREAD_GRAYSCALE)
+        if image is None or image.shape != (FACE_SIZE, FACE_SIZE):
+            raise DataSetError(
+                f"{name} in {files.path} is not a {FACE_SIZE}x{FACE_SIZE} image; restore or remove "
+                "it."
+            )
+        yield split, (np.asarray(image, np.uint8), INDEX[name.parent.name.lower()], str(name))
+
+
+def _splits(names: list[PurePosixPath]) -> dict[PurePosixPath, str]:
+    """The split of every picture that lies in a folder of an emotion."""
+    found: dict[PurePosixPath, str] = {}
+    numbered: dict[tuple[str, str], list[PurePosixPath]] = {}
+    for name in names:
+        emotion, folder = name.parent.name.lower(), name.parent.parent.name.lower()
+        if emotion not in INDEX:
+            continue
+        if split := SPLITS.get(name.stem.split("_")[0]):
+            found[name] = split
+        elif folder in ("train", "test") and re.search(r"\d+$", name.stem):
+            numbered.setdefault((folder, emotion), []).append(name)
+    for (folder, emotion), part in numbered.items():
+        part.sort(key=lambda name: int(re.findall(r"\d+$", name.stem)[0]))
+        public = round(PUBLIC_SHARE[emotion] * len(part))
+        for place, name in enumerate(part):
+            held_out = "validation" if place < public else "test"
+            found[name] = "train" if folder == "train" else held_out
+    return found
+
+
+def _of_table(files: Files, name: str) -> Iterator[tuple[str, Row]]:
+    """The rows of `fer2013.csv`: number of the emotion, pixels, usage."""
+    table = csv.DictReader(io.StringIO(files.read(name).decode()))
+    for number, row in enumerate(table):
+        try:
+            pixels = np.array(row["pixels"].split(), np.uint8).reshape(FACE_SIZE, FACE_SIZE)
+            emotion, split = CSV_EMOTIONS[int(row["emotion"])], SPLITS[row["Usage"].strip()]
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError):
+            raise DataSetError(
+                f"Row {number + 1} of {name} in {files.path} is not one of FER2013; restore it."
+            ) from None
+        yield split, (pixels, INDEX[emotion], f"{name}#{number}")
+
+
+def _faces(rows: list[Row]) -> Faces:
     images = np.stack([image for image, _, _ in rows])
     return Faces(
         images=images,
