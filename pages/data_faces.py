@@ -312,9 +312,10 @@ def answered(before: NDArray[np.uint8], after: NDArray[np.uint8], size: int) -> 
         explorer.told_trouble(first, "changes_trouble")
         return
     same = first.label == second.label
+    still = "says" if np.array_equal(before, after) else "still says"
     cards.statement(
         "check_circle" if same else "compare_arrows",
-        f"{offered[0].name} {'still says' if same else 'now says'} {second.label} "
+        f"{offered[0].name} {still if same else 'now says'} {second.label} "
         f"({percent(second.confidence)}{'' if same else f'; before: {first.label}'})",
     )
     if size != FACE_SIZE:
