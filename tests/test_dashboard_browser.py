@@ -92,7 +92,7 @@ def test_a_cell_is_clicked_and_its_view_shared(page: Page, app: App) -> None:
     box = chart.bounding_box()
     assert box is not None
     # Row 3 of 7 is fear, column 6 sad.
-    page.mouse.click(box["x"] + box["width"] * 5.5 / 7, box["y"] + box["height"] * 2.5 / 7)
+    chart.click(position={"x": box["width"] * 5.5 / 7, "y": box["height"] * 2.5 / 7}, force=True)
     heading = page.get_by_role("heading", name="True fear, answered sad")
     heading.wait_for()
     settle(page)

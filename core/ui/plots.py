@@ -104,9 +104,10 @@ def leaderboard(rows: Rows) -> go.Figure:
                 hovertemplate="%{y}: %{x:.1%}<extra></extra>",
             )
         )
-    figure.update_xaxes(tickformat=".0%")
+    figure.update_xaxes(tickformat=".0%", dtick=0.1)
     figure.update_yaxes(
         ticklabelposition="inside top",  # above the line, so that the chart fits on a phone
+        ticklabelshift=-9,
         categoryorder="array",
         categoryarray=[f"{row['model']}: {row['data']}" for row in ordered],
     )
