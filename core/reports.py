@@ -381,7 +381,7 @@ def _gap(found: dict[str, Any]) -> Gap:
 
 
 def read_card(info: ModelInfo) -> str:
-    """The model card as Markdown, its headings two levels down to fit below a page's own.
+    """The model card as Markdown, its headings one level down to fit below a page's own.
 
     Raises
     ------
@@ -390,7 +390,7 @@ def read_card(info: ModelInfo) -> str:
     """
     path = info.folder / "README.md"
     try:
-        return re.sub(r"^#", "###", path.read_text(), flags=re.MULTILINE)
+        return re.sub(r"^#", "##", path.read_text(), flags=re.MULTILINE)
     except FileNotFoundError:
         raise DuetError("not_found", f"{path} is missing; {again(info)}.") from None
     except (OSError, ValueError):

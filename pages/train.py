@@ -126,8 +126,9 @@ def at_work(job: Job) -> None:
 
 def headline(job: Job) -> str:
     """The run in a line."""
+    epochs = "1 epoch" if job.epochs == 1 else f"{job.epochs} epochs"
     return (
-        f"`{job.called}`: {job.epochs} epochs a stage on {job.fraction:.0%} of the data, "
+        f"`{job.called}`: {epochs} a stage on {job.fraction:.0%} of the data, "
         f"begun {time.strftime('%Y-%m-%d %H:%M', time.localtime(job.started))}"
     )
 

@@ -34,6 +34,9 @@ SEVERAL = (BLUE, ORANGE, PURPLE, GREEN, RED, LOOKS["surprise"].colour, GREY)
 BELOW = {"orientation": "h", "y": -0.28, "x": 0}
 """Where the legend goes, so that a chart keeps its width on a phone."""
 
+FEW_EPOCHS = 12
+"""Up to so many, each is marked."""
+
 FEWEST_ANSWERED = 0.01
 """Share of examples below which the accuracy of the answered says nothing."""
 
@@ -104,12 +107,16 @@ def leaderboard(rows: Rows) -> go.Figure:
                 hovertemplate="%{y}: %{x:.1%}<extra></extra>",
             )
         )
-    figure.update_xaxes(tickformat=".0%")
-    figure.update_yaxes(
-        ticklabelposition="inside top",  # above the line, so that the chart fits on a phone
-        categoryorder="array",
-        categoryarray=[f"{row['model']}: {row['data']}" for row in ordered],
-    )
+    names = [f"{row['model']}: {row['data']}" for row in ordered]
+    figure.update_xaxes(tickformat=".0%", dtick=0.1)
+    figure.update_yaxes(categoryorder="array", categoryarray=names, showticklabels=False)
+    figure.update_layout(  # above the lines, so that the chart fits on a phone
+        annotations=[
+            {"xref": "paper", "x": 0, "xanchor": "left", "y": name, "yshift": 11, "text": name,
+             "showarrow": False, "font": {"size": 12}}
+            for name in names
+        ]
+    )  # fmt: skip
     figure.update_layout(showlegend=False)
     return figure
 
@@ -152,7 +159,13 @@ def history(log: History) -> dict[str, go.Figure]:
         title, unit, hover = _logged_titles(kind, log)
         figure = blank(title, "epoch", unit, 300)
         for number, column in enumerate(columns):
-            _line(figure, epochs, log.columns[column], logged_name(column), number, hover)
+            values = log.columns[column]
+            if kind == "learning_rate":
+                values = np.where(values > 0, values, np.nan)  # the axis is logarithmic
+            _line(figure, epochs, values, logged_name(column), number, hover)
+        if len(log) <= FEW_EPOCHS:
+            figure.update_traces(mode="lines+markers")
+            figure.update_xaxes(dtick=1)
         if best is not None and kind != "learning_rate":
             _mark_best(figure, epochs[best], log.columns[columns[-1]][best])
         _mark_stages(figure, log)
@@ -284,7 +297,8 @@ def difference(first: NDArray[np.integer], second: NDArray[np.integer]) -> go.Fi
         440,
     )
     limit = max(1.0, float(np.abs(points).max()))
-    _cells(figure, points, "%{z:+.0f}", DIVERGING, (-limit, limit))
+    whole = np.round(points) + 0.0  # no "-0"
+    _cells(figure, whole, "%{z:+.0f}", DIVERGING, (-limit, limit))
     return figure
 
 

@@ -1,0 +1,116 @@
+"""The pages on models in a real browser: they fit, cells can be clicked, views can be shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser import (
+    ANSWER_MS,
+    ROOT,
+    SHARED,
+    App,
+    browser_path,
+    chromium,
+    open_page,
+    running_app,
+    screenshot,
+    settle,
+    wait_until_it_fits,
+)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(browser_path() is None, reason="no Chromium or Chrome; see make browser"),
+]
+
+WIDTHS = {"phone": (390, 844), "laptop": (1280, 800)}
+SCREENSHOTS = ROOT / "tests" / "screenshots"
+CELL = "models?view=One+model&section=Confusion&true=fear&answer=sad"
+VIEWS = {
+    "all": "models",
+    "training": "models?view=One+model",
+    "confusion": CELL,
+    "trust": "models?view=One+model&section=Trust&unsure=80",
+    "card": "models?view=One+model&section=Card",
+    "train": "train",
+}
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[App]:
+    with pytest.MonkeyPatch.context() as patch:
+        if (SHARED / "data").is_dir():
+            patch.setenv("DUET_DATA", str(SHARED / "data"))
+        with running_app() as started:
+            yield started
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright, chromium(playwright) as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Browser, app: App) -> Iterator[Page]:
+    """A page of a session of its own; nothing may go wrong behind it."""
+    width, height = WIDTHS["laptop"]
+    context = browser.new_context(viewport={"width": width, "height": height})
+    context.set_default_timeout(ANSWER_MS)
+    expect.set_options(timeout=ANSWER_MS)
+    opened = context.new_page()
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    before = len(app.log())
+    try:
+        yield opened
+        exceptions = opened.locator("[data-testid=stException]").count()
+        said = app.log()[before:]
+    finally:
+        context.close()
+    assert errors == []
+    assert exceptions == 0
+    assert "Uncaught app execution" not in said
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_fit_at_every_width(page: Page, app: App, name: str) -> None:
+    open_page(page, app, VIEWS[name])
+    for width, size in WIDTHS.items():
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        wait_until_it_fits(page)
+        screenshot(page, SCREENSHOTS / f"models-{name}-{width}.png")
+
+
+def test_a_cell_is_clicked_and_its_view_shared(page: Page, app: App) -> None:
+    open_page(page, app, "models?view=One+model&section=Confusion")
+    chart = page.locator(".st-key-confusion .nsewdrag")
+    chart.wait_for()
+    box = chart.bounding_box()
+    assert box is not None
+    # Row 3 of 7 is fear, column 6 sad.
+    chart.click(position={"x": box["width"] * 5.5 / 7, "y": box["height"] * 2.5 / 7}, force=True)
+    heading = page.get_by_role("heading", name="True fear, answered sad")
+    heading.wait_for()
+    settle(page)
+    assert "true=fear" in page.url
+    assert "answer=sad" in page.url
+    if (SHARED / "data").is_dir():
+        expect(page.locator("[class*=st-key-cell_] img").first).to_be_visible()
+    address = page.url.rsplit("/", 1)[1]
+    open_page(page, app, address)
+    heading.wait_for()
+
+
+def test_sections_are_reached_by_keyboard(page: Page, app: App) -> None:
+    open_page(page, app, "models?view=One+model")
+    page.get_by_role("radio", name="Trust").or_(page.get_by_role("button", name="Trust")).focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("When to say “unsure”").wait_for()
+    slider = page.get_by_role("slider")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_text("Unsure below 51%").wait_for()
