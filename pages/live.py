@@ -79,6 +79,14 @@ def finer(settings: Settings, faces: list[int]) -> Settings:
     )
 
 
+def without_models(settings: Settings) -> None:
+    """Say it where a model that is needed is not installed."""
+    for task, needed in (("face", settings.sees), ("voice", settings.hears)):
+        if needed and not engine.offered("face" if task == "face" else "voice"):
+            words = engine.no_model("face" if task == "face" else "voice")
+            st.info(words, icon=":material/info:")
+
+
 def beside(director: Director, playing: bool) -> None:
     """The answers of this moment, polled."""
     now = director.now()
@@ -193,6 +201,7 @@ def page() -> None:
     context = st.session_state.get(live.STREAM)
     playing = bool(context and context.state.playing)
     settings = controls(playing)
+    without_models(settings)
     left, right = st.columns([1.15, 1], gap="large")
     with left, st.container(key="live_picture"):
         settings = looks(settings)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ from core.ui import cards, charts, engine, exports, keep, looks, pictures, sampl
 from core.ui.keep import Media
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("home", "face", "voice", "hybrid")
+PAGES = ("home", "face", "voice", "hybrid", "live")
 
 
 # --- stand-ins for the models -------------------------------------------------------------------
@@ -86,6 +87,15 @@ def voice_result(label: str, name: str = "sound", confidence: float = 0.7) -> Vo
         attention=np.full(40, 1 / 40, np.float32),
         milliseconds={"decode": 1.0, "total": 3.0},
     )
+
+
+@pytest.fixture(autouse=True)
+def no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections need a running server; here there is none."""
+    from core.ui import live
+
+    idle = SimpleNamespace(state=SimpleNamespace(playing=False, signalling=False))
+    monkeypatch.setattr(live, "webrtc_streamer", lambda *_, **__: idle)
 
 
 class FakeAnalysis:

@@ -1,0 +1,228 @@
+"""The Live page end to end: WebRTC between Chromium and the app, with files as devices."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser import (
+    ANSWER_MS,
+    App,
+    browser_path,
+    chromium,
+    film,
+    open_page,
+    photo,
+    running_app,
+    screenshot,
+    settle,
+    sound,
+    speech,
+    switch_page,
+    wait_until_it_fits,
+)
+from tests.test_browser import SCREENSHOTS, WIDTHS
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(browser_path() is None, reason="no Chromium or Chrome; see make browser"),
+]
+
+LEAVE_SECONDS = 60.0
+"""Within which the server must have closed a connection; it notices a silent end by itself."""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    folder = tmp_path_factory.mktemp("live")
+    camera = film(small(photo()), folder / "camera.y4m")
+    microphone = sound(speech(), folder / "microphone.wav", pause=1.0)
+    with sync_playwright() as running, chromium(running, camera, microphone) as opened:
+        yield opened
+
+
+def small(picture: bytes) -> bytes:
+    """Half as wide: tests look at what happens, not at how fast."""
+    image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    return cv2.imencode(".png", cv2.resize(image, (320, 240)))[1].tobytes()
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[App]:
+    with running_app() as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser: Browser, app: App) -> Iterator[Page]:
+    """The Live page in a session of its own; nothing may go wrong behind it."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800},
+        permissions=["camera", "microphone"],
+        accept_downloads=True,
+    )
+    context.set_default_timeout(ANSWER_MS)
+    expect.set_options(timeout=ANSWER_MS)
+    opened = context.new_page()
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    before = len(app.log())
+    open_page(opened, app, "live")
+    try:
+        yield opened
+    finally:
+        context.close()
+    assert errors == []
+    assert "Uncaught app execution" not in app.log()[before:]
+    assert "Traceback" not in app.log()[before:]
+
+
+def start(page: Page) -> None:
+    page.frame_locator("iframe[title*=webrtc]").get_by_role("button", name="Start").click()
+
+
+def stop(page: Page) -> None:
+    page.frame_locator("iframe[title*=webrtc]").get_by_role("button", name="Stop").click()
+
+
+def label(page: Page, side: str) -> str:
+    """What is shown of one side, once it is there."""
+    headline = page.locator(f".st-key-live_{side} h2").first
+    expect(headline).to_have_text(re.compile(r"^((Looks|Sounds|Seems) |Unsure: perhaps )\w+"))
+    return headline.inner_text()
+
+
+def until(true: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + LEAVE_SECONDS
+    while time.monotonic() < deadline:
+        if true():
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def assert_gone(app: App, sockets: int) -> None:
+    """No connection of media is left: those have a socket each, on top of the page's."""
+    assert until(lambda: app.sockets() < sockets), "a connection was left"
+
+
+def test_face_voice_and_both_then_export_then_stop(page: Page, app: App):
+    start(page)
+    face, voice = label(page, "faces"), label(page, "voice")
+    together = label(page, "together")
+    agreement = page.locator(".st-key-live_agreement")
+    expect(agreement).to_contain_text("Face and voice")
+    assert face.startswith(("Looks", "Unsure"))
+    assert voice.startswith(("Sounds", "Unsure"))
+    assert together.startswith(("Seems", "Unsure"))
+    expect(page.locator(".st-key-live_weights")).to_contain_text(re.compile(r"Face \d+%"))
+
+    # The film is grey: every colour in what comes back was drawn by the app.
+    shot = page.locator("iframe[title*=webrtc]").screenshot()
+    seen = cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR)
+    assert seen is not None
+    upper = seen[: seen.shape[0] // 2].astype(int)
+    assert (upper.max(axis=2) - upper.min(axis=2) > 60).sum() > 200
+
+    expect(page.locator(".st-key-live_timeline")).to_contain_text("Face 1 appeared.")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download a snapshot").click()
+    picture = cv2.imdecode(np.frombuffer(read(download.value.path()), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert min(picture.shape[:2]) >= 100
+
+    sockets = app.sockets()
+    stop(page)
+    expect(page.locator(".st-key-live_summary")).to_contain_text("time per emotion")
+    assert_gone(app, sockets)
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download JSON").click()
+    kept = json.loads(read(download.value.path()))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    rows = list(csv.DictReader(io.StringIO(read(download.value.path()).decode())))
+    words = {tick["faces"][0]["label"] for tick in kept["timeline"] if tick["faces"]}
+    assert words == {row["label"] for row in rows if row["side"] == "face 1"}
+    assert any(tick["sentence"].startswith("Face and voice") for tick in kept["timeline"])
+    assert {"voice", "together", "event"} <= {row["side"] for row in rows}
+    screenshot(page, SCREENSHOTS / "live-summary.png")
+
+
+def read(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def test_pause_and_page_switch_and_return(page: Page, app: App):
+    start(page)
+    label(page, "faces")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("Paused: pictures flow")).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    label(page, "faces")
+    sockets = app.sockets()
+    switch_page(page, "Home")
+    assert_gone(app, sockets)
+    switch_page(page, "Live")
+    expect(page.locator(".st-key-live_summary")).to_contain_text("time per emotion")
+    start(page)  # and it goes on
+    label(page, "faces")
+
+
+def test_a_closed_tab_leaves_nothing(browser: Browser, app: App, page: Page):
+    other = browser.new_context(permissions=["camera", "microphone"])
+    other.set_default_timeout(ANSWER_MS)
+    second = other.new_page()
+    open_page(second, app, "live")
+    start(second)
+    label(second, "faces")
+    threads, sockets = app.threads(), app.sockets()
+    other.close()
+    assert_gone(app, sockets)
+    assert until(lambda: app.threads() < threads)
+
+
+def test_voice_alone(page: Page):
+    page.locator(".st-key-live_mode").get_by_text("Voice").click()
+    settle(page)
+    start(page)
+    label(page, "voice")
+    assert page.locator(".st-key-live_faces").count() == 0
+    expect(page.locator(".duet-ribbons")).to_contain_text("Voice")
+
+
+def test_the_check_finds_nothing_wrong_here(page: Page):
+    page.get_by_text("It does not start?").click()
+    page.get_by_role("button", name="Check the connection").click()
+    findings = page.locator(".st-key-live_check_findings")
+    expect(findings).to_contain_text("The camera works.")
+    expect(findings).to_contain_text("The microphone works.")
+    expect(findings).to_contain_text("no ICE server is needed")
+
+
+def test_without_a_connection_pictures_come_in_turns(page: Page):
+    page.get_by_text("It does not start?").click()
+    page.get_by_text("Do without a connection").click()
+    label(page, "faces")
+    screenshot(page, SCREENSHOTS / "live-turns.png")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_running_page_fits(page: Page, width: str):
+    size = WIDTHS[width]
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    start(page)
+    label(page, "faces")
+    wait_until_it_fits(page)
+    screenshot(page, SCREENSHOTS / f"live-running-{width}.png")
