@@ -17,32 +17,14 @@ from core.predictions import Predictions
 from core.reports import Evaluation, Measures
 from core.results import UNSURE_BELOW
 from core.ui import boards, cards, datasets, engine, entry, exports, plots
+from core.ui.choices import ANY, one_of_few, one_of_many
 from core.ui.engine import Trouble
 
 ALL, ONE, TWO = "All models", "One model", "Side by side"
 SECTIONS = ("Training", "Confusion", "By emotion", "Curves", "Trust", "Robustness and fairness",
             "Card")  # fmt: skip
-ANY = "any"
 MEASURE = "duet.models.measure"
 """Where in the session it says that speed is to be measured."""
-
-
-def choice(label: str, options: Sequence[str], key: str, **more: Any) -> str:
-    """One of a few, remembered in the address of the page."""
-    if st.session_state.get(key, options[0]) not in options:
-        del st.session_state[key]
-    chosen: str = st.segmented_control(
-        label, options, default=options[0], required=True, key=key, bind="query-params", **more
-    )
-    return chosen or options[0]
-
-
-def selection(label: str, options: Sequence[str], key: str, **more: Any) -> str:
-    """One of many, remembered in the address of the page."""
-    if st.session_state.get(key, options[0]) not in options:
-        del st.session_state[key]
-    chosen: str = st.selectbox(label, options, key=key, bind="query-params", **more)
-    return chosen
 
 
 def trouble_of(found: object, key: str) -> bool:
@@ -83,9 +65,9 @@ def filtered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those that a person asked for."""
     left, right = st.columns([1, 1], gap="large")
     with left:
-        task = choice("Reads", [ANY, "face", "voice"], "reads")
+        task = one_of_few("Reads", [ANY, "face", "voice"], "reads")
     with right:
-        data = selection("Judged on", [ANY, *dict.fromkeys(row["data"] for row in rows)], "on")
+        data = one_of_many("Judged on", [ANY, *dict.fromkeys(row["data"] for row in rows)], "on")
     honest = st.toggle(
         "Only honest splits",
         key="honest",
@@ -181,12 +163,12 @@ def speed(infos: list[ModelInfo]) -> None:
 def one(infos: list[ModelInfo]) -> None:
     """Everything about one model."""
     known = by_name(infos)
-    info = known[selection("Model", list(known), "model")]
+    info = known[one_of_many("Model", list(known), "model")]
     own = "  \nYour own: trained from this app." if info.own else ""
     st.markdown(f"{cards.model_line(info)}  \n{cards.headline(info)}{own}")
     weights = engine.told(partial(reports.check_weights, info))
     trouble_of(weights, "weights_trouble")
-    section = choice("Show", SECTIONS, "section", label_visibility="collapsed")
+    section = one_of_few("Show", SECTIONS, "section", hidden=True)
     if section == "Training":
         training(info)
     elif section == "Card":
@@ -221,11 +203,11 @@ def judged(info: ModelInfo, section: str) -> None:
 
 def choose_split(info: ModelInfo, evaluation: Evaluation) -> str:
     """On which data."""
-    return selection(
+    return one_of_many(
         "Judged on",
         boards.splits_first_tests(evaluation),
         "split",
-        format_func=partial(boards.split_name, info),
+        partial(boards.split_name, info),
     )
 
 
@@ -252,7 +234,7 @@ WAYS: dict[str, int | None] = {"Counts": None, "By row": 1, "By column": 0}
 
 def confusion(info: ModelInfo, found: Measures, answers: Predictions | Trouble) -> None:
     """The confusion matrix, and the examples of a cell that is clicked."""
-    way = choice("Cells", list(WAYS), "cells", help=(
+    way = one_of_few("Cells", list(WAYS), "cells", explained=(
         "By row: of each true emotion, what share got each answer. By column: of each answer, "
         "what share was truly each emotion."
     ))  # fmt: skip
@@ -261,9 +243,9 @@ def confusion(info: ModelInfo, found: Measures, answers: Predictions | Trouble) 
     plots.show(figure, "confusion", plots.confusion_rows(found.confusion_matrix), on_select=clicked)
     left, right = st.columns(2)
     with left:
-        selection("True emotion", [ANY, *EMOTIONS], "true")
+        one_of_many("True emotion", [ANY, *EMOTIONS], "true")
     with right:
-        selection("Answer", [ANY, *EMOTIONS], "answer")
+        one_of_many("Answer", [ANY, *EMOTIONS], "answer")
     if isinstance(answers, Trouble):
         engine.show_trouble(answers, "predictions_trouble")
     elif chosen:
@@ -401,10 +383,10 @@ def two(infos: list[ModelInfo]) -> None:
     known = by_name(fit)
     left, right = st.columns(2)
     with left:
-        first = known[selection("First", list(known), "first")]
+        first = known[one_of_many("First", list(known), "first")]
     others = [info.name for info in fit if info.task == first.task and info is not first]
     with right:
-        second = known[selection("Second", others, "second")]
+        second = known[one_of_many("Second", others, "second")]
     evaluation = boards.evaluation(first)
     if isinstance(evaluation, Trouble):
         engine.show_trouble(evaluation, "first_trouble")
@@ -472,7 +454,7 @@ def disagreements(first: ModelInfo, second: ModelInfo, a: Predictions, b: Predic
     """The examples that the two answer differently."""
     differ = np.flatnonzero(a.answers != b.answers)
     st.subheader(f"They disagree on {len(differ):,} of {len(a):,} examples")
-    only = choice("Which", ["All", "Only the first is right", "Only the second is right",
+    only = one_of_few("Which", ["All", "Only the first is right", "Only the second is right",
                             "Both are wrong"], "which")  # fmt: skip
     right = {
         "All": np.ones(len(a), bool),
@@ -512,7 +494,7 @@ def page() -> None:
     st.title("Models")
     st.markdown("How good the models are, where they err, and how far to trust them.")
     infos, broken = installed()
-    view = choice("View", (ALL, ONE, TWO), "view", label_visibility="collapsed")
+    view = one_of_few("View", (ALL, ONE, TWO), "view", hidden=True)
     if not infos:
         cards.empty(
             "leaderboard",

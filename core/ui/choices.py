@@ -16,8 +16,12 @@ def one_of_few(
     words: Callable[[str], str] = str,
     *,
     hidden: bool = False,
+    explained: str | None = None,
 ) -> str:
-    """One of a few options, side by side; the first one at first."""
+    """One of a few options, side by side; the first one at first.
+
+    `hidden` hides the label from sight, not from screen readers; `explained` is its tooltip.
+    """
     _forget_unknown(options, key)
     chosen: str = st.segmented_control(
         label,
@@ -27,6 +31,7 @@ def one_of_few(
         format_func=words,
         key=key,
         bind="query-params",
+        help=explained,
         label_visibility="collapsed" if hidden else "visible",
     )
     return chosen or options[0]
