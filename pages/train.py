@@ -12,7 +12,7 @@ import streamlit as st
 from core import datasets, jobs
 from core.jobs import Job, Progress
 from core.models import Task
-from core.ui import cards, engine, entry, plots
+from core.ui import cards, engine, entry, owner, plots
 from core.ui import datasets as local
 from core.ui.engine import Trouble
 
@@ -34,7 +34,9 @@ def trainable(data: Path) -> list[str]:
 
 
 def told(job: Callable[[], object]) -> None:
-    """Callback: do it, and keep what went wrong for the page."""
+    """Callback: do it, for whom it is, and keep what went wrong for the page."""
+    if not owner.here():
+        return
     found = engine.told(job)
     if isinstance(found, Trouble):
         st.session_state[NOTICE] = found
@@ -234,6 +236,9 @@ def page() -> None:
         st.switch_page(target)
     st.title("Train")
     st.markdown("Train a small model on the data that are here, and try it at once.")
+    if not owner.here():
+        cards.empty("lock", owner.NOT_YOURS, "train_not_yours")
+        return
     if notice := st.session_state.pop(NOTICE, None):
         engine.show_trouble(notice, "train_notice")
     found = engine.told(jobs.running)

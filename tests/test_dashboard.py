@@ -27,6 +27,7 @@ from tests.test_pages import ROOT, calm, go, start, words
 def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No data set, and nothing that was trained on this machine."""
     monkeypatch.setenv("DUET_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DUET_OWNER", "everyone")  # no browser says where the viewer sits
     monkeypatch.delenv("DUET_DATA", raising=False)
     st.cache_resource.clear()
     yield
@@ -688,3 +689,34 @@ def test_the_command_of_a_run_is_told_without_its_places() -> None:
     assert said("--called", "mine", "--epochs", "2", "--fraction", "0.1", "--quick").endswith(
         "--data PATH --called mine --epochs 2 --fraction 0.1 --quick"
     )
+
+
+def test_only_the_owner_trains_and_names_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUET_OWNER", "nobody")
+    app = go(start(), "train")
+    assert "Training is for the person at the machine" in words(app)
+    assert not app.button
+    assert not app.text_input
+    monkeypatch.setenv("DUET_OWNER", "everyone")
+    assert go(start(), "train").text_input(key="data_folder_input")
+
+
+@pytest.mark.parametrize(
+    ("address", "ip", "owner"),
+    [
+        ("http://localhost:8501/train", None, True),
+        ("http://192.168.0.7:8501/train", "192.168.0.9", False),
+        ("https://duet.example.org/train", None, False),  # behind a proxy on the same machine
+    ],
+)
+def test_the_owner_sits_at_the_machine(
+    monkeypatch: pytest.MonkeyPatch, address: str, ip: str | None, owner: bool
+) -> None:
+    from core.ui import owner as module
+
+    class Context:
+        url, ip_address = address, ip
+
+    monkeypatch.setattr(module.st, "context", Context)
+    monkeypatch.delenv("DUET_OWNER")
+    assert module.here() is owner

@@ -13,6 +13,7 @@ from core import datasets
 from core.datasets import DataSetError, Files
 from core.errors import DuetError
 from core.models import Task
+from core.ui import owner
 
 VARIABLE = "DUET_DATA"
 SETTING = "duet.data"
@@ -27,7 +28,7 @@ MISSING = (
 def data_folder() -> Path | None:
     """The folder that holds the data sets: the session's own, else `DUET_DATA`; None without one.
 
-    At least one of the sets is in it.
+    At least one of the sets is in it. Only the owner has a folder of their own.
     """
     named = st.session_state.get(SETTING) or os.environ.get(VARIABLE)
     if not named:
@@ -37,7 +38,9 @@ def data_folder() -> Path | None:
 
 
 def setting() -> None:
-    """Draw the choice of the data folder in the sidebar."""
+    """Draw the choice of the data folder in the sidebar, for whom it is."""
+    if not owner.here():
+        return
     with st.sidebar:
         st.text_input(
             "Folder of the data sets",
@@ -58,6 +61,8 @@ def setting() -> None:
 
 
 def _chosen() -> None:
+    if not owner.here():
+        return
     st.session_state[SETTING] = st.session_state["data_folder_input"].strip()
 
 
