@@ -84,8 +84,9 @@ def page(browser: Browser, app: App) -> Iterator[Page]:
     finally:
         context.close()
     assert errors == []
-    assert "Uncaught app execution" not in app.log()[before:]
-    assert "Traceback" not in app.log()[before:]
+    said = app.log()[before:]
+    assert "Uncaught app execution" not in said
+    assert "Traceback" not in said, said[said.find("Traceback") :][:3000]
 
 
 def start(page: Page) -> None:

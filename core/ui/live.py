@@ -334,7 +334,7 @@ def _share(times: dict[str, float], name: str) -> str:
     )
 
 
-def downloads(live: Director) -> None:
+def downloads(live: Director, playing: bool) -> None:
     """The session as JSON and CSV, made when asked for, and the picture of this moment."""
     with st.container(horizontal=True, key="live_downloads"):
         for kind, make, mime in (
@@ -350,7 +350,7 @@ def downloads(live: Director) -> None:
                 on_click="ignore",
                 key=f"live_{kind.lower()}",
             )
-        if live.running:
+        if playing:
             st.download_button(
                 "Download a snapshot",
                 lambda: live.snapshot() or b"",
