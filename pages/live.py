@@ -224,7 +224,7 @@ def page() -> None:
         director
     )
     if director.journal.ticks() or playing:
-        live.downloads(director)
+        live.downloads(director, playing)
 
 
 entry.through_home()

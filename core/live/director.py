@@ -278,13 +278,13 @@ class Director:
         )
 
     def _missing(self, moment: float) -> list[str]:
-        settings, said = self.settings, []
-        alone = settings.mode == "hybrid"
-        if settings.sees and (text := self._without_face(moment)):
-            said.append(f"{text}; the voice goes on alone." if alone else f"{text}.")
-        if settings.hears and (text := self._without_voice(moment)):
-            said.append(f"{text}; the face goes on alone." if alone else f"{text}.")
-        return said
+        settings = self.settings
+        face = self._without_face(moment) if settings.sees else ""
+        voice = self._without_voice(moment) if settings.hears else ""
+        if (face and voice) or settings.mode != "hybrid":
+            return [f"{text}." for text in (face, voice) if text]
+        said = [f"{face}; the voice goes on alone."] if face else []
+        return [*said, f"{voice}; the face goes on alone."] if voice else said
 
     def _without_face(self, moment: float) -> str:
         """Why no face is read, or nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import av
@@ -334,30 +334,60 @@ def _share(times: dict[str, float], name: str) -> str:
     )
 
 
-def downloads(live: Director) -> None:
-    """The session as JSON and CSV, made when asked for, and the picture of this moment."""
+@dataclass(frozen=True)
+class Prepared:
+    """Files of one moment, ready to be downloaded."""
+
+    json: str
+    csv: str
+    picture: bytes | None = None
+
+
+def downloads(live: Director, playing: bool) -> None:
+    """The session as JSON and CSV, and while it runs the picture of a moment.
+
+    Files are made before they are offered: one that is made at the click could be dropped by the
+    next look of the page at what was found, before the browser has fetched it.
+    """
     with st.container(horizontal=True, key="live_downloads"):
-        for kind, make, mime in (
-            ("JSON", exports.live_json, "application/json"),
-            ("CSV", exports.live_csv, "text/csv"),
-        ):
-            st.download_button(
-                f"Download {kind}",
-                partial(make, live.journal),
-                file_name=f"duet-live.{kind.lower()}",
-                mime=mime,
-                icon=":material/download:",
-                on_click="ignore",
-                key=f"live_{kind.lower()}",
-            )
-        if live.running:
-            st.download_button(
-                "Download a snapshot",
-                lambda: live.snapshot() or b"",
-                file_name="duet-snapshot.jpg",
-                mime="image/jpeg",
+        if playing:
+            st.button(
+                "Prepare a download",
                 icon=":material/photo_camera:",
-                on_click="ignore",
-                key="live_snapshot",
-                help="The picture of this moment goes to you and is not kept here.",
+                key="live_prepare",
+                on_click=_prepare,
+                args=(live,),
+                help="Takes the picture and the session as they are at this moment. They go to "
+                "you and are forgotten when you stop.",
             )
+            prepared: Prepared | None = st.session_state.get("duet.live.prepared")
+        else:
+            st.session_state.pop("duet.live.prepared", None)
+            prepared = _files(live)
+        if prepared:
+            _offer("JSON", prepared.json, "duet-live.json", "application/json")
+            _offer("CSV", prepared.csv, "duet-live.csv", "text/csv")
+            if prepared.picture:
+                _offer("snapshot", prepared.picture, "duet-snapshot.jpg", "image/jpeg")
+
+
+def _files(live: Director) -> Prepared:
+    return Prepared(exports.live_json(live.journal), exports.live_csv(live.journal))
+
+
+def _prepare(live: Director) -> None:
+    """Callback: make the files of this moment."""
+    files = _files(live)
+    st.session_state["duet.live.prepared"] = replace(files, picture=live.snapshot())
+
+
+def _offer(kind: str, content: str | bytes, name: str, mime: str) -> None:
+    st.download_button(
+        f"Download {kind}",
+        content,
+        file_name=name,
+        mime=mime,
+        icon=":material/download:",
+        on_click="ignore",
+        key=f"live_{kind.lower()}",
+    )

@@ -151,8 +151,8 @@ div[class*="_mirror_camera"], div[class*="_plain_camera"] { max-width: 40rem; }
 .duet-ribbon i.silent { opacity: .35; }
 .duet-ribbon-ends { display: flex; justify-content: space-between; font-size: .85rem;
   opacity: .8; font-variant-numeric: tabular-nums; }
-.duet-events { list-style: none; padding: 0; margin: .5rem 0 0; font-size: .92rem; }
-.duet-events li { margin: 0; padding: .1rem 0; }
+.duet-events { list-style: none; padding: 0 !important; margin: .5rem 0 0; font-size: .92rem; }
+.duet-events li { margin: 0 !important; padding: .1rem 0; }
 .duet-speed { width: 100%; border-collapse: collapse; }
 .duet-speed th { text-align: left; font-weight: 400; padding: .15rem .5rem .15rem 0; }
 .duet-speed td { text-align: right; font-variant-numeric: tabular-nums; }
