@@ -535,9 +535,12 @@ def coverage(rows: Sequence[Mapping[str, float]], chosen: float) -> go.Figure:
     import plotly.graph_objects as go
 
     at = min(rows, key=lambda row: abs(row["threshold"] - chosen))
+    there = abs(at["threshold"] - chosen) < 0.005
+    finding = f"{at['answered']:.0%} are answered, {at['accuracy']:.0%} of these rightly"
+    if not there:  # so high that the rows leave it out
+        finding = f"fewer than {FEWEST_ANSWERED:.0%} are answered"
     figure = blank(
-        f"Unsure below {chosen:.0%}: {at['answered']:.0%} are answered, "
-        f"{at['accuracy']:.0%} of these rightly",
+        f"Unsure below {chosen:.0%}: {finding}",
         "answered (% of all)",
         "accuracy of the answered (%)",
         360,
@@ -556,7 +559,8 @@ def coverage(rows: Sequence[Mapping[str, float]], chosen: float) -> go.Figure:
     )
     figure.add_trace(
         go.Scatter(
-            x=[at["answered"]], y=[at["accuracy"]], mode="markers", hoverinfo="skip",
+            x=[at["answered"]] if there else [], y=[at["accuracy"]] if there else [],
+            mode="markers", hoverinfo="skip",
             marker={"size": 14, "color": ORANGE, "symbol": "diamond"}, showlegend=False,
         )
     )  # fmt: skip
