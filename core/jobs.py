@@ -185,23 +185,32 @@ def _launch(job: Job) -> Job:
             raise DuetError(
                 "busy", "A training is at work already; stop it, or wait until it is done."
             )
-        job.folder.mkdir(parents=True, exist_ok=True)
-        free.truncate(0)
-        free.write(job.id)
-        free.flush()
-        with (job.folder / "log.txt").open("a") as log:
-            process = subprocess.Popen(
-                job.command(),
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=(free.fileno(),),  # the lock is held until the process ends
-            )
-        threading.Thread(target=process.wait, daemon=True).start()  # else it stays as a zombie
-        begun = Job(**{**asdict(job), "pid": process.pid, "stopped": False})
-        _write(begun)
+        try:
+            return _begin(job, free)
+        except OSError as error:
+            raise DuetError(
+                "not_found", f"The training could not begin: {error}; see to it and start again."
+            ) from None
+
+
+def _begin(job: Job, free: IO[str]) -> Job:
+    job.folder.mkdir(parents=True, exist_ok=True)
+    free.truncate(0)
+    free.write(job.id)
+    free.flush()
+    with (job.folder / "log.txt").open("a") as log:
+        process = subprocess.Popen(
+            job.command(),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=(free.fileno(),),  # the lock is held until the process ends
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # else it stays as a zombie
+    begun = Job(**{**asdict(job), "pid": process.pid, "stopped": False})
+    _write(begun)
     return begun
 
 
@@ -209,9 +218,11 @@ def stop(job: Job) -> None:
     """End the process of a run; what it saved stays."""
     if running() != job.id:
         return
-    _write(Job(**{**asdict(job), "stopped": True}))
+    # `job` may be what a page saw before the run was stopped and went on as another process.
+    now = next((known for known in jobs() if known.id == job.id), job)
+    _write(Job(**{**asdict(now), "stopped": True}))
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(job.pid, signal.SIGTERM)
+        os.killpg(now.pid, signal.SIGTERM)
 
 
 def delete(job: Job) -> None:
