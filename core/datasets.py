@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -36,7 +37,7 @@ class Files:
         Raises
         ------
         DataSetError
-            When there is no such file below the folder or inside the zip.
+            When there is no such file below the folder or inside the zip, or it is damaged.
         """
         missing = DataSetError(f"{self.path} has no file {name}.")
         if self._zip is not None:
@@ -44,6 +45,8 @@ class Files:
                 return self._zip.read(name)
             except KeyError:
                 raise missing from None
+            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+                raise DataSetError(f"{name} in {self.path} is damaged.") from None
         path = self.path / name
         if not path.resolve().is_relative_to(self.path.resolve()):
             raise missing

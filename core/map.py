@@ -69,10 +69,11 @@ def read_map(info: ModelInfo) -> EmbeddingMap:
             axes=axes.astype(np.float32),
             how=str(how),
         )
+        n, (features, k) = len(ids), axes.shape
     except (*SPOILT, TypeError):
         raise DuetError("damaged_model", f"{path} is damaged; restore it, or {mend}.") from None
-    n, k = len(found.ids), found.axes.shape[-1]
     fits = found.places.shape == (n, 2) and found.reduced.shape == (n, k)
+    fits = fits and ids.shape == (n,) and mean.shape == (features,)
     if ids.dtype.kind != "U" or not fits or not np.isfinite(found.places).all():
         raise DuetError("damaged_model", f"{path} is damaged; restore it, or {mend}.")
     return found

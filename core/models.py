@@ -81,7 +81,7 @@ def read_info(folder: Path) -> ModelInfo:
         card = json.loads(path.read_text())
     except OSError:
         raise broken("is missing") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise broken("is not valid JSON") from None
     try:
         info = ModelInfo(
@@ -98,7 +98,7 @@ def read_info(folder: Path) -> ModelInfo:
             card=card,
         )
         labels = tuple(card["labels"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise broken(f"lacks or misstates {error}") from None
     if info.task not in ("face", "voice"):
         raise broken(f"names an unknown task {info.task!r}")
@@ -121,17 +121,30 @@ def installed(folder: Path | None = None) -> tuple[list[ModelInfo], list[BrokenM
 
     Without `folder`, those that ship and those that were trained from the app.
     """
-    models, broken = [], []
+    models: list[ModelInfo] = []
+    broken: list[BrokenModel] = []
     for root in [folder] if folder else [MODELS_FOLDER, places.own_models()]:
         for candidate in sorted(root.iterdir()) if root and root.is_dir() else []:
             if not candidate.is_dir() or candidate.name.startswith((".", "_")):
                 continue
             try:
-                models.append(read_info(candidate))
+                info = read_info(candidate)
             except DuetError as error:
                 broken.append(BrokenModel(candidate, error.message))
+                continue
+            if any(info.name == other.name for other in models):
+                broken.append(BrokenModel(candidate, _taken(info)))
+            else:
+                models.append(info)
     models.sort(key=lambda m: (not m.default, m.own, m.name))
     return models, broken
+
+
+def _taken(info: ModelInfo) -> str:
+    return (
+        f"{info.folder} has the name of another model; rename the folder and the name in its "
+        "model.json."
+    )
 
 
 def find(task: Task, name: str | None = None, folder: Path | None = None) -> ModelInfo:

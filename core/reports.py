@@ -141,7 +141,7 @@ def read_evaluation(info: ModelInfo) -> Evaluation:
         raise DuetError("not_found", f"{path} is missing; {again(info)}.")
     try:
         splits = {name: _measures(name, m) for name, m in found["splits"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _damaged(
             path, f"lacks or misstates {error}", f"restore it, or {again(info)}"
         ) from None
@@ -154,6 +154,9 @@ def _measures(split: str, found: dict[str, Any]) -> Measures:
     matrix = np.array(found["confusion_matrix"], np.int64)
     if matrix.shape != (len(EMOTIONS), len(EMOTIONS)) or (matrix < 0).any():
         raise ValueError(f"the confusion matrix of {split}")
+    classes = {name: _class_measures(found["classes"][name]) for name in EMOTIONS}
+    if not any(measures.support for measures in classes.values()):
+        raise ValueError(f"the support of {split}")
     return Measures(
         split=split,
         n=int(_number(found["n"], 1, 1e9)),
@@ -163,7 +166,7 @@ def _measures(split: str, found: dict[str, Any]) -> Measures:
         unweighted_average_recall_95=_interval(found["unweighted_average_recall_95"]),
         macro_f1=_number(found["macro_f1"]),
         expected_calibration_error=_number(found["expected_calibration_error"]),
-        classes={name: _class_measures(found["classes"][name]) for name in EMOTIONS},
+        classes=classes,
         confusion_matrix=matrix,
     )
 
@@ -280,7 +283,7 @@ def read_robustness(info: ModelInfo) -> Robustness | None:
             str(found.get("command", "")),
             _corrupted({"strength": 0, "setting": "clean", **found["clean"]}),
             {
-                str(name): [_corrupted(point) for point in points]
+                str(name): sorted((_corrupted(p) for p in points), key=lambda p: p.strength)
                 for name, points in found["corruptions"].items()
             },
         )
