@@ -702,20 +702,27 @@ def test_only_the_owner_trains_and_names_folders(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("address", "ip", "owner"),
+    ("address", "ip", "headers", "owner"),
     [
-        ("http://localhost:8501/train", None, True),
-        ("http://192.168.0.7:8501/train", "192.168.0.9", False),
-        ("https://duet.example.org/train", None, False),  # behind a proxy on the same machine
+        ("http://localhost:8501/train", None, {}, True),
+        ("http://192.168.0.7:8501/train", "192.168.0.9", {}, False),
+        ("https://duet.example.org/train", None, {}, False),  # behind a proxy on the same machine
+        ("http://localhost:8501/train", None, {"X-Forwarded-For": "203.0.113.9"}, False),
     ],
 )
 def test_the_owner_sits_at_the_machine(
-    monkeypatch: pytest.MonkeyPatch, address: str, ip: str | None, owner: bool
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    ip: str | None,
+    headers: dict[str, str],
+    owner: bool,
 ) -> None:
     from core.ui import owner as module
 
+    said = headers
+
     class Context:
-        url, ip_address = address, ip
+        url, ip_address, headers = address, ip, said
 
     monkeypatch.setattr(module.st, "context", Context)
     monkeypatch.delenv("DUET_OWNER")

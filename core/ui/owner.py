@@ -14,6 +14,8 @@ import streamlit as st
 
 VARIABLE = "DUET_OWNER"
 LOCAL = {"localhost", "127.0.0.1", "::1"}
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
+"""What a proxy adds to a request; without one between, none of them is there."""
 
 NOT_YOURS = (
     "Training is for the person at the machine that runs Duet: run the app yourself, or let the "
@@ -26,6 +28,9 @@ def here() -> bool:
     said = os.environ.get(VARIABLE, "").lower()
     if said in ("everyone", "nobody"):
         return said == "everyone"
-    # Behind a proxy on the same machine the connection is local, but the address is not.
+    # Behind a proxy on the same machine the connection is local, but the address is not. The
+    # address is what the browser says; what a proxy adds cannot be left out by a viewer.
+    if any(st.context.headers.get(name) for name in FORWARDED):
+        return False
     address = urlsplit(st.context.url).hostname if st.context.url else None
     return st.context.ip_address is None and (address is None or address in LOCAL)
