@@ -43,6 +43,15 @@ def test_a_default_of_each_task_ships_and_keeps_its_contract(task):
     assert np.sum(test["confusion_matrix"]) == test["n"]
 
 
+def test_the_defaults_are_as_good_as_they_have_to_be():
+    face = models.find("face").evaluation["splits"]
+    assert face["test"]["n"] == 3589
+    assert face["test"]["accuracy"] >= 0.68
+    voice = models.find("voice").evaluation["splits"]
+    for corpus in ("ravdess", "crema_d"):
+        assert voice[f"test/{corpus}"]["unweighted_average_recall"] >= 0.60, corpus
+
+
 def test_installed_lists_usable_and_broken_folders(folder, tmp_path):
     (tmp_path / "rotten").mkdir()
     (tmp_path / "rotten" / "model.json").write_text("{")

@@ -85,7 +85,7 @@ class Member:
 
 MEMBERS = (
     Member("narrow", (32, 64, 128), seed=7, epochs=(30, 8)),
-    Member("wide", (48, 96, 192), seed=17, epochs=(26, 7)),
+    Member("wide", (48, 96, 192), seed=17, epochs=(26, 5)),
 )
 """They see other draws of the clips in another order and err in other places; the wide one needs
 fewer epochs."""
