@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,9 +31,9 @@ def rows_of(found: EmbeddingMap, said: pd.DataFrame) -> pd.DataFrame:
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
-def alike(places: np.ndarray, labels: list[str]) -> float:
-    """Share of the nearest points on the map that carry the same label."""
-    names = np.array(labels)
+def alike(places: np.ndarray, values: list[Any]) -> np.ndarray:
+    """Share (n,) of the points nearest to each on the map that have its value."""
+    names = np.array(values)
     same = []
     for start in range(0, len(places), 512):
         part = places[start : start + 512]
@@ -40,7 +41,22 @@ def alike(places: np.ndarray, labels: list[str]) -> float:
         near = np.argpartition(distance, PURITY_NEIGHBOURS, axis=1)[:, : PURITY_NEIGHBOURS + 1]
         hits = (names[near] == names[start : start + 512, np.newaxis]).sum(axis=1) - 1
         same.append(hits / PURITY_NEIGHBOURS)
-    return float(np.concatenate(same).mean())
+    return np.concatenate(same)
+
+
+def finding(rows: pd.DataFrame, by: str) -> str:
+    """What the map shows, in a sentence."""
+    points = rows[["x", "y"]].to_numpy(np.float32)
+    wrong = ~rows["right"].to_numpy()
+    if by == "right":
+        title = f"{int(wrong.sum()):,} of {len(rows):,} are wrong"
+        if not wrong.any():
+            return title
+        near = alike(points, rows["right"].tolist())[wrong].mean()
+        return f"{title}; of the ten nearest neighbours of these, {near:.0%} are wrong too"
+    share = alike(points, rows[by].tolist()).mean()
+    same = "carry the same label" if by == "label" else "get the same answer"
+    return f"{share:.0%} of the nearest ten neighbours {same}"
 
 
 def picked() -> None:
@@ -63,14 +79,7 @@ def one(info: ModelInfo, frame: pd.DataFrame) -> None:
     if len(rows) <= PURITY_NEIGHBOURS:
         cards.empty("scatter_plot", "The map and the answers name different examples.", "map_empty")
         return
-    share = alike(rows[["x", "y"]].to_numpy(np.float32), rows["label"].tolist())
-    wrong = int((~rows["right"]).sum())
-    titles = {
-        "label": f"{share:.0%} of the nearest ten neighbours carry the same label",
-        "answer": f"{info.name} cuts its {len(rows):,} examples into clear regions",
-        "right": f"{wrong:,} of {len(rows):,} are wrong; most lie where regions meet",
-    }
-    figure = dataplots.places(rows, by, titles[by])
+    figure = dataplots.places(rows, by, finding(rows, by))
     chosen = explorer.chosen(PARAMETER, frame)
     place = rows[rows["id"] == chosen]
     if len(place):
