@@ -75,10 +75,15 @@ def _put(name: str, media: Media, single: bool) -> bool:
     return True
 
 
-def _tidy() -> None:
-    """Drop what is remembered about media that lie on no shelf any more."""
+def look_at(media: Media) -> None:
+    """Of media that lie on no shelf, remember only what is known of this one."""
+    _tidy(media.id)
+
+
+def _tidy(*also: str) -> None:
+    """Drop what is remembered about media that lie on no shelf any more, but for ids in `also`."""
     shelves: dict[str, list[Media]] = _state("shelves", dict)
-    lying = {item.id for items in shelves.values() for item in items}
+    lying = {item.id for items in shelves.values() for item in items} | set(also)
     memory: dict[tuple[Any, ...], Any] = _state("memory", dict)
     for key in [key for key in memory if key[1] not in lying]:
         del memory[key]
