@@ -187,6 +187,7 @@ def filtered(frame: pd.DataFrame) -> tuple[pd.DataFrame | Trouble, pd.Series]:
         said = explorer.answers(judged[model])
         if isinstance(said, Trouble):
             return said, none
+        st.caption(explorer.JUDGED_ONLY.format(int(frame["id"].isin(said.index).sum()), "pictures"))
         return judged_by(frame[keep], said, show)
     known = {
         ALL: np.ones(len(frame), bool),
@@ -252,6 +253,8 @@ def changes(frame: pd.DataFrame) -> None:
         figure, rows = dataplots.grey_levels(after, tensor)
         plots.show(figure, "normalising", rows)
     answered(face, after, size)
+    if erased:
+        st.caption("The answer is to the face before blanking, which only training does.")
 
 
 def subject(frame: pd.DataFrame) -> tuple[NDArray[np.uint8], str]:

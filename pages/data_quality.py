@@ -53,7 +53,8 @@ def one_list(lists: dict[str, pd.DataFrame], frame: pd.DataFrame) -> None:
     """One list in full, to look at and to keep."""
     name = choices.one_of_many("List", list(lists), "list")
     found = lists[name]
-    st.markdown(f"**{len(found):,} files.** {MEANING[name]}")
+    files = "1 file" if len(found) == 1 else f"{len(found):,} files"
+    st.markdown(f"**{files}.** {MEANING[name]}")
     if not len(found):
         return
     shown = found.sort_values(["dataset", "group", "file"])[COLUMNS]

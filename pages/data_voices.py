@@ -221,6 +221,7 @@ def filtered(frame: pd.DataFrame) -> pd.DataFrame | Trouble:
     said = explorer.answers(judged[model])
     if isinstance(said, Trouble):
         return said
+    st.caption(explorer.JUDGED_ONLY.format(int(frame["id"].isin(said.index).sum()), "clips"))
     joined = frame[keep].join(said[["answer", "confidence", "right"]], on="id", how="inner")
     if show == WRONG:
         return joined[~joined["right"].astype(bool)].sort_values("confidence", ascending=False)

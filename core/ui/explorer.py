@@ -21,13 +21,14 @@ from core.models import ModelInfo, Task, installed
 from core.predictions import FILE_NAME as PREDICTIONS_NAME
 from core.predictions import read_predictions
 from core.results import FaceResult, Prediction, VoiceResult
-from core.ui import cards, datasets, engine, pictures, views, wall
+from core.ui import cards, datasets, engine, keep, pictures, views, wall
 from core.ui.engine import Trouble
 from core.ui.keep import Media
 from core.words import percent
 
 COMMAND = "python -m training summarise --data PATH"
 NEIGHBOURS = 12
+JUDGED_ONLY = "The model was asked about the {:,} {} of validation and test, not about the others."
 
 
 # --- what is known without the data -------------------------------------------------------------
@@ -333,6 +334,7 @@ def clip(name: str, known: pd.DataFrame) -> None:
         return
     row = known[known["id"] == name].iloc[0]
     media = Media(name.rsplit("/", 1)[-1], content, "upload")
+    keep.look_at(media)  # else each clip of thousands would be remembered
     result = heard(media)
     left, right = st.columns([1, 1.2], gap="large")
     with left:
@@ -367,7 +369,7 @@ def others_said(media: Media, label: str) -> None:
 
 
 def heard(media: Media) -> VoiceResult | Trouble:
-    """What the default voice model says of a clip; remembered for the session."""
+    """What the default voice model says of a clip; remembered while it is looked at."""
     return engine.voice(media, None)
 
 
