@@ -62,6 +62,13 @@ def check_weights(info: ModelInfo) -> None:
         )
 
 
+def _fault(error: Exception) -> str:
+    """What is wrong with a file that was read, in words for people."""
+    if isinstance(error, TypeError | AttributeError):
+        return "lacks or misstates a part"
+    return f"lacks or misstates {error}"
+
+
 def _json(path: Path, mend: str) -> dict[str, Any] | None:
     """A JSON object, or None where there is no file."""
     try:
@@ -142,9 +149,7 @@ def read_evaluation(info: ModelInfo) -> Evaluation:
     try:
         splits = {name: _measures(name, m) for name, m in found["splits"].items()}
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise _damaged(
-            path, f"lacks or misstates {error}", f"restore it, or {again(info)}"
-        ) from None
+        raise _damaged(path, _fault(error), f"restore it, or {again(info)}") from None
     if not splits:
         raise _damaged(path, "holds no split", again(info))
     return Evaluation(str(found.get("command", "")), str(found.get("date", "")), splits)
@@ -288,7 +293,7 @@ def read_robustness(info: ModelInfo) -> Robustness | None:
             },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, f"lacks or misstates {error}", "measure it again") from None
+        raise _damaged(path, _fault(error), "measure it again") from None
 
 
 def _corrupted(found: dict[str, Any]) -> Corrupted:
@@ -359,7 +364,7 @@ def read_fairness(info: ModelInfo) -> Fairness | None:
             str(found.get("note", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, f"lacks or misstates {error}", "measure it again") from None
+        raise _damaged(path, _fault(error), "measure it again") from None
 
 
 def _group(found: dict[str, Any]) -> GroupMeasures:
@@ -402,5 +407,8 @@ def read_card(info: ModelInfo) -> str:
 
 def reproduce(info: ModelInfo) -> str:
     """The commands that make the model and its numbers anew."""
-    train = info.card.get("command") or f"python -m training train {info.name} --data PATH"
+    unsaid = f"python -m training train {info.name} --data PATH"
+    if info.own:  # put there by hand: no recipe has its name
+        unsaid = "# model.json does not say which command trained it"
+    train = info.card.get("command") or unsaid
     return f"{train}\n{evaluation_command(info)}"

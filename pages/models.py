@@ -163,6 +163,11 @@ def speed(infos: list[ModelInfo]) -> None:
 def one(infos: list[ModelInfo]) -> None:
     """Everything about one model."""
     known = by_name(infos)
+    if st.query_params.get("model", infos[0].name) not in known:
+        st.info(
+            "The address of this page names a model that is not here; this is another one.",
+            icon=":material/info:",
+        )
     info = known[one_of_many("Model", list(known), "model")]
     own = "  \nYour own: trained from this app." if info.own else ""
     st.markdown(f"{cards.model_line(info)}  \n{cards.headline(info)}{own}")
@@ -323,7 +328,12 @@ def robustness(info: ModelInfo) -> None:
         )
     else:
         plots.show(plots.robustness(found), "robustness", plots.robustness_rows(found))
-        st.caption(f"On {found.n:,} examples of {found.split}, by `{found.command}`.")
+        measured_by(f"On {found.n:,} examples of {found.split}", found.command)
+
+
+def measured_by(on: str, command: str) -> None:
+    """On what a report was measured, and by which command if it says so."""
+    st.caption(f"{engine.plain(on)}, by `{command}`." if command else f"{engine.plain(on)}.")
 
 
 def fairness(info: ModelInfo) -> None:
@@ -346,7 +356,7 @@ def fairness(info: ModelInfo) -> None:
                 plots.show(figure, f"fairness_{attribute}", plots.fairness_rows(found))
         if found.note:
             st.markdown(engine.plain(found.note))
-        st.caption(f"On {found.split}, by `{found.command}`.")
+        measured_by(f"On {found.split}", found.command)
 
 
 def card(info: ModelInfo) -> None:
