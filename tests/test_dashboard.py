@@ -203,6 +203,25 @@ def test_coverage_and_calibration_of_a_known_case() -> None:
     assert bins.error == pytest.approx(0.5 * 0.1 + 0.5 * 0.12)
 
 
+def test_a_threshold_that_answers_next_to_none_says_so() -> None:
+    confidence = np.array([0.4, 0.6, 0.8, 0.9])
+    rows = plots.coverage_rows(confidence, np.array([False, True, True, True]))
+    titles = [str(plots.coverage(rows, at).layout.title.text) for at in (0.7, 0.99)]
+    assert "50% are answered, 100% of these rightly" in titles[0]
+    assert "fewer than 1% are answered" in titles[1]
+
+
+def test_of_two_models_with_one_name_the_first_is_offered() -> None:
+    own = places.own_models()
+    assert own is not None
+    shutil.copytree(models.MODELS_FOLDER / "face-cnn", own / "face-cnn")
+    found, broken = models.installed()
+    assert [info.folder for info in found if info.name == "face-cnn"] == [
+        models.MODELS_FOLDER / "face-cnn"
+    ]
+    assert "has the name of another model" in broken[-1].problem
+
+
 def test_shares_of_empty_rows_are_zero() -> None:
     matrix = np.zeros((7, 7), int)
     matrix[0, :2] = 3, 1
