@@ -275,7 +275,7 @@ def test_a_spoilt_history_is_named(tmp_path: Path, content: str | bytes) -> None
 ROBUSTNESS = {
     "split": "test",
     "n": 100,
-    "command": "python -m training robustness face-cnn --data PATH",
+    "command": "python -m training report face-cnn --data PATH",
     "clean": {"accuracy": 0.7, "unweighted_average_recall": 0.6},
     "corruptions": {
         name: [
@@ -288,7 +288,7 @@ ROBUSTNESS = {
 }  # fmt: skip
 FAIRNESS = {
     "split": "test",
-    "command": "python -m training fairness face-cnn --data PATH",
+    "command": "python -m training report face-cnn --data PATH",
     "groups": {
         "sex": {
             "female": {"n": 50, "accuracy": 0.7, "accuracy_95": [0.6, 0.8],
@@ -304,6 +304,8 @@ FAIRNESS = {
 
 def test_robustness_and_fairness_are_read(folder: Path) -> None:
     info = models.read_info(folder)
+    for name in ("robustness.json", "fairness.json"):
+        (folder / name).unlink()
     assert reports.read_robustness(info) is None
     assert reports.read_fairness(info) is None
     (folder / "robustness.json").write_text(json.dumps(ROBUSTNESS))
@@ -401,7 +403,7 @@ def test_one_model_shows_every_section(name: str) -> None:
         "By emotion": "is recognised best",
         "Curves": "is told apart best",
         "Trust": "Unsure below 50%",
-        "Robustness and fairness": "robustness.json",
+        "Robustness and fairness": f"python -m training report {name}",
         "Card": "How good it is",
     }.items():
         app.button_group(key="section").set_value(section).run()
