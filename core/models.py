@@ -246,16 +246,16 @@ def interpreter_class() -> Any:
     return Interpreter
 
 
-_loaded: dict[tuple[Path, str], Model] = {}
+_loaded: dict[tuple[Path, str, int], Model] = {}
 _loading = threading.Lock()
 
 
-def load(info: ModelInfo) -> Model:
-    """The loaded model of `info`; loaded once per process."""
-    key = (info.folder, info.sha256)
+def load(info: ModelInfo, threads: int = 2) -> Model:
+    """The loaded model of `info`; loaded once per process and number of threads."""
+    key = (info.folder, info.sha256, threads)
     with _loading:
         if key not in _loaded:
-            _loaded[key] = Model(info)
+            _loaded[key] = Model(info, threads)
         return _loaded[key]
 
 

@@ -461,7 +461,8 @@ class Director:
         name = self.settings.face_model if task == "face" else self.settings.voice_model
         key = (task, name)
         if key not in self._models:
-            self._models[key] = load(find(task, name))
+            # Beside a film, a second thread that spins for work costs more than it brings.
+            self._models[key] = load(find(task, name), threads=1)
         return self._models[key]
 
     # --- looking -----------------------------------------------------------------------------
