@@ -85,6 +85,30 @@ def counted(frame: pd.DataFrame) -> None:
     plots.show(figure, "data_counts", rows)
 
 
+def speakers(frame: pd.DataFrame) -> None:
+    """Clips of every speaker, and on which side of the split they are."""
+    clips = frame[frame["dataset"].isin(VOICE_SETS)]
+    grouped = clips.groupby(["dataset", "speaker"], observed=True)
+    table = grouped.agg(
+        sex=("sex", "first"),
+        split=("split", "first"),
+        clips=("label", "size"),
+        seconds=("duration", "median"),
+    ).reset_index()
+    table["dataset"] = dataplots.set_names(table)
+    with st.expander(f"All {len(table)} speakers", icon=":material/groups:", key="speakers"):
+        st.dataframe(
+            table,
+            hide_index=True,
+            column_config={
+                "dataset": "data set",
+                "seconds": st.column_config.NumberColumn("median length", format="%.1f s"),
+            },
+            key="speakers_table",
+        )
+        st.caption("Nobody who speaks in one split speaks in another.")
+
+
 def balance(chosen: pd.DataFrame, which: str) -> str:
     """How even the emotions are, in a sentence."""
     found = chosen["label"].value_counts()
@@ -175,6 +199,7 @@ def page() -> None:
     sets(summary)
     st.subheader("What is in them")
     counted(frame)
+    speakers(frame)
     paper(summary, frame)
     durations(frame)
     explorer.traced(summary["command"])

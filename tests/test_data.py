@@ -438,6 +438,15 @@ def test_every_view_stands_without_a_summary(
     assert "python -m training summarise" in app.warning[0].value.replace("\\", "")
 
 
+def test_every_speaker_is_listed_in_one_split() -> None:
+    table = opened("data").dataframe[0].value
+    assert len(table) == 24 + 91 + 4 + 2
+    assert table["clips"].sum() == 12_162
+    frame = index.read()
+    spoken = frame[frame["speaker"] != ""]
+    assert (spoken.groupby(["dataset", "speaker"], observed=True)["split"].nunique() == 1).all()
+
+
 def test_the_overview_explains_the_papers_numbers() -> None:
     said = words(opened("data"))
     for number in ("35,887", "12,162", "28,717", "7,186", "28,709", "7,178"):
