@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ from core import driving
 from core.driving import ROOT, App, browser_path, chromium
 
 if TYPE_CHECKING:
-    from playwright.sync_api import FilePayload, Page
+    from playwright.sync_api import Browser, FilePayload, Page
 
 __all__ = ["ROOT", "App", "browser_path", "chromium"]
 
@@ -92,6 +92,39 @@ def settle(page: Page) -> None:
     page.wait_for_selector(
         "[data-testid=stApp][data-test-script-state=notRunning]", timeout=ANSWER_MS
     )
+
+
+LAPTOP = (1280, 800)
+WIDTHS = {"phone": (390, 844), "laptop": LAPTOP}
+SCREENSHOTS = ROOT / "tests" / "screenshots"
+
+
+@contextmanager
+def watched_page(browser: Browser, app: App | None = None, **options: Any) -> Iterator[Page]:
+    """A page of a session of its own; whatever happens, nothing may go wrong behind it.
+
+    `app` : whose log must stay free of faults. `options` : of the browser's context.
+    """
+    from playwright.sync_api import expect
+
+    width, height = LAPTOP
+    context = browser.new_context(viewport={"width": width, "height": height}, **options)
+    context.set_default_timeout(ANSWER_MS)
+    expect.set_options(timeout=ANSWER_MS)
+    opened = context.new_page()
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    before = len(app.log()) if app else 0
+    try:
+        yield opened
+        exceptions = opened.locator("[data-testid=stException]").count()
+    finally:
+        context.close()  # a session left open would go on filming
+    said = app.log()[before:] if app else ""
+    assert errors == []
+    assert exceptions == 0
+    assert "Uncaught app execution" not in said
+    assert "Traceback" not in said, said[said.find("Traceback") :][:3000]
 
 
 def open_page(page: Page, app: App, path: str = "") -> None:

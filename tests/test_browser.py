@@ -16,6 +16,8 @@ from core.ui.samples import wav
 from tests.browser import (
     ANSWER_MS,
     ROOT,
+    SCREENSHOTS,
+    WIDTHS,
     App,
     browser_path,
     choose_upload,
@@ -32,6 +34,7 @@ from tests.browser import (
     take_picture,
     upload,
     wait_until_it_fits,
+    watched_page,
 )
 
 pytestmark = [
@@ -40,11 +43,9 @@ pytestmark = [
 ]
 
 PAGES = {"home": "", "face": "face", "voice": "voice", "hybrid": "hybrid", "live": "live"}
-WIDTHS = {"phone": (390, 844), "laptop": (1280, 800)}
 
 ANSWER = re.compile(r"^((Looks|Sounds|Seems) .+ · (over )?\d+% sure|Unsure: perhaps .+ · \d+%)$")
 
-SCREENSHOTS = ROOT / "tests" / "screenshots"
 README_PICTURE = ROOT / "docs" / "screenshot.png"
 
 
@@ -86,26 +87,9 @@ def app() -> Iterator[App]:
 
 @pytest.fixture
 def page(browser: Browser, app: App) -> Iterator[Page]:
-    """A page of a session of its own; whatever the test does, nothing may go wrong behind it."""
-    width, height = WIDTHS["laptop"]
-    context = browser.new_context(
-        viewport={"width": width, "height": height}, permissions=["camera", "microphone"]
-    )
-    context.set_default_timeout(ANSWER_MS)
-    expect.set_options(timeout=ANSWER_MS)
-    opened = context.new_page()
-    errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    before = len(app.log())
-    try:
+    """A page that may use camera and microphone."""
+    with watched_page(browser, app, permissions=["camera", "microphone"]) as opened:
         yield opened
-        exceptions = opened.locator("[data-testid=stException]").count()
-        said = app.log()[before:]
-    finally:
-        context.close()  # a session left open would go on filming
-    assert errors == []
-    assert exceptions == 0
-    assert "Uncaught app execution" not in said
 
 
 def answer(page: Page, key: str) -> str:

@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import (
-    ANSWER_MS,
-    ROOT,
+    SCREENSHOTS,
     SHARED,
+    WIDTHS,
     App,
     browser_path,
     chromium,
@@ -19,6 +19,7 @@ from tests.browser import (
     screenshot,
     settle,
     wait_until_it_fits,
+    watched_page,
 )
 
 pytestmark = [
@@ -26,8 +27,6 @@ pytestmark = [
     pytest.mark.skipif(browser_path() is None, reason="no Chromium or Chrome; see make browser"),
 ]
 
-WIDTHS = {"phone": (390, 844), "laptop": (1280, 800)}
-SCREENSHOTS = ROOT / "tests" / "screenshots"
 CELL = "models?view=One+model&section=Confusion&true=fear&answer=sad"
 VIEWS = {
     "all": "models",
@@ -56,24 +55,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, app: App) -> Iterator[Page]:
-    """A page of a session of its own; nothing may go wrong behind it."""
-    width, height = WIDTHS["laptop"]
-    context = browser.new_context(viewport={"width": width, "height": height})
-    context.set_default_timeout(ANSWER_MS)
-    expect.set_options(timeout=ANSWER_MS)
-    opened = context.new_page()
-    errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    before = len(app.log())
-    try:
+    with watched_page(browser, app) as opened:
         yield opened
-        exceptions = opened.locator("[data-testid=stException]").count()
-        said = app.log()[before:]
-    finally:
-        context.close()
-    assert errors == []
-    assert exceptions == 0
-    assert "Uncaught app execution" not in said
 
 
 @pytest.mark.parametrize("name", VIEWS)

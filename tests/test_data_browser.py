@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.browser import (
-    ANSWER_MS,
-    ROOT,
+    SCREENSHOTS,
+    WIDTHS,
     App,
     chromium,
     open_page,
@@ -18,12 +18,11 @@ from tests.browser import (
     screenshot,
     settle,
     wait_until_it_fits,
+    watched_page,
 )
 
 pytestmark = pytest.mark.browser
 
-WIDTHS = {"phone": (390, 844), "laptop": (1280, 800)}
-SCREENSHOTS = ROOT / "tests" / "screenshots"
 VIEWS = {
     "overview": "data",
     "means": "data_faces",
@@ -67,20 +66,8 @@ def app_with_data(shared: Path) -> Iterator[App]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page of a session of its own; nothing may go wrong behind it."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(ANSWER_MS)
-    expect.set_options(timeout=ANSWER_MS)
-    opened = context.new_page()
-    errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    try:
+    with watched_page(browser) as opened:
         yield opened
-        exceptions = opened.locator("[data-testid=stException]").count()
-    finally:
-        context.close()
-    assert errors == []
-    assert exceptions == 0
 
 
 def tiles(page: Page, wall: str) -> list[str]:

@@ -17,6 +17,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import (
     ANSWER_MS,
+    SCREENSHOTS,
+    WIDTHS,
     App,
     browser_path,
     chromium,
@@ -30,8 +32,8 @@ from tests.browser import (
     speech,
     switch_page,
     wait_until_it_fits,
+    watched_page,
 )
-from tests.test_browser import SCREENSHOTS, WIDTHS
 
 pytestmark = [
     pytest.mark.browser,
@@ -66,27 +68,11 @@ def app() -> Iterator[App]:
 
 @pytest.fixture
 def page(browser: Browser, app: App) -> Iterator[Page]:
-    """The Live page in a session of its own; nothing may go wrong behind it."""
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 800},
-        permissions=["camera", "microphone"],
-        accept_downloads=True,
-    )
-    context.set_default_timeout(ANSWER_MS)
-    expect.set_options(timeout=ANSWER_MS)
-    opened = context.new_page()
-    errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    before = len(app.log())
-    open_page(opened, app, "live")
-    try:
+    """The Live page."""
+    allowed = ["camera", "microphone"]
+    with watched_page(browser, app, permissions=allowed, accept_downloads=True) as opened:
+        open_page(opened, app, "live")
         yield opened
-    finally:
-        context.close()
-    assert errors == []
-    said = app.log()[before:]
-    assert "Uncaught app execution" not in said
-    assert "Traceback" not in said, said[said.find("Traceback") :][:3000]
 
 
 def start(page: Page) -> None:
