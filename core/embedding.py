@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import DuetError
-from core.face.tensor import face_tensor
+from core.face.tensor import face_input
 from core.models import ModelInfo, interpreter_class, probabilities
 from core.voice.features import voice_tensor
 
@@ -49,10 +49,17 @@ class Embedder:
             ) from None
 
     def faces(self, framed: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embeddings (n, features) of framed faces (n, 48, 48), each averaged over its places."""
-        parts = []
-        for start in range(0, len(framed), 32):
-            features, _ = self._run(face_tensor(framed[start : start + 32]))
+        """Embeddings (n, features) of framed faces (n, 48, 48), each averaged over its places.
+
+        Raises
+        ------
+        DuetError
+            `damaged_model` when the model asks for a preprocessing that Duet does not know.
+        """
+        parts, prepared = [], face_input(self.info)
+        step = prepared.at_once(32)
+        for start in range(0, len(framed), step):
+            features, _ = self._run(prepared(framed[start : start + step]))
             parts.append(features.reshape(len(features), -1, features.shape[-1]).mean(axis=1))
         return np.concatenate(parts)
 

@@ -182,9 +182,11 @@ class Model:
     `core.labels.EMOTIONS`.
 
     face
-        Input (n, 48, 48, 1) from `core.face.tensor.face_tensor`. `evidence`
-        (n, rows, columns, 7): what each place of the face adds; `logits` (n, 7): its mean over
-        places.
+        Input (n, side, side, channels) from the function of `core.face.tensor` that
+        `input.preprocessing` names (`face_tensor`, (n, 48, 48, 1), where it names none) and of
+        the side that `input.shape` states. `evidence` (n, rows, columns, 7): what each place of
+        the face adds; `logits` (n, 7): its mean over places. A network whose answer does not come
+        apart into places gives one of them, (n, 1, 1, 7).
     voice
         Input (n, frames, MEL_BANDS, 1) from `core.voice.features.voice_tensor`, any number of
         frames. `evidence` (n, steps, heads, 7): what each step in time adds; `scores`

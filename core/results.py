@@ -125,9 +125,15 @@ class FaceResult:
     """(48, 48): the face as the model saw it."""
     evidence: NDArray[np.float32] = field(repr=False, compare=False)
     """(rows, columns, 7): what each place of `framed` added to each emotion's logit, relative to
-    the mean over the seven emotions. Its mean over places is the logit (so centred)."""
+    the mean over the seven emotions. Its mean over places is the logit (so centred). One place
+    where the model looks at the face as a whole."""
     to_frame: NDArray[np.float64] = field(repr=False, compare=False)
     """(2, 3): similarity transform from pixels of the analysed picture to those of `framed`."""
+
+    @property
+    def has_map(self) -> bool:
+        """Whether the evidence tells places of the face apart."""
+        return self.evidence[..., 0].size > 1
 
     def attention(self, emotion: str | None = None) -> NDArray[np.float32]:
         """Evidence for `emotion` (the predicted one by default), (rows, columns), signed."""

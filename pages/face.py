@@ -23,7 +23,10 @@ def show(media: Media, result: ImageResult) -> None:
         views.marked(media, result, chosen, mirrored)
     with right:
         cards.bars(face.emotion, "face_bars")
-    why(media, face, mirrored)
+    if face.has_map:
+        why(media, face, mirrored)
+    else:
+        no_map(result.model)
     with st.expander("Details", icon=":material/list:", key="face_details"):
         details(result, chosen)
 
@@ -45,6 +48,15 @@ def why(media: Media, face: FaceResult, mirrored: bool) -> None:
         )
     with left, st.container(key="face_attention"):
         views.attention(media, face, emotion, mirrored)
+
+
+def no_map(model: str) -> None:
+    """Why there is no attention map."""
+    st.subheader("Why")
+    st.markdown(
+        f"`{model}` looks at the face as a whole: its answer does not come apart into places, so "
+        "there is no map of them. Another model may have one."
+    )
 
 
 def details(result: ImageResult, chosen: int) -> None:

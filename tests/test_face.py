@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -23,9 +24,10 @@ from numpy.typing import NDArray
 
 from core.errors import DuetError
 from core.face import analyze_faces, detect, framing, quality
+from core.face.change import FaceChange, changed_face
 from core.face.classify import BATCH, classify
 from core.face.detect import Detection, MtcnnDetector, YuNet
-from core.face.tensor import FACE_SIZE, face_tensor
+from core.face.tensor import FACE_PIXELS, FACE_SIZE, face_input, face_pixels, face_tensor
 from core.labels import EMOTIONS
 from core.media import Picture
 from core.models import Model, find, load, probabilities
@@ -43,7 +45,7 @@ class FakeModel:
     """Evidence that depends on place and pixels, and logits that are its mean over places."""
 
     def __init__(self, temperature: float = 1.7) -> None:
-        self.info = SimpleNamespace(name="fake", temperature=temperature)
+        self.info = SimpleNamespace(name="fake", temperature=temperature, card={})
         self.batches: list[int] = []
         rng = np.random.default_rng(5)
         self._weights = rng.normal(size=(6, 6, len(EMOTIONS))).astype(np.float32)
@@ -384,6 +386,73 @@ def test_evidence_of_the_shipped_model_adds_up_in_spite_of_its_rounding() -> Non
     tensors = face_tensor(np.stack([texture(0), texture(0)[:, ::-1]]))
     own = model(tensors)["logits"].mean(axis=0)
     np.testing.assert_allclose(logits[0], own, atol=0.3)
+
+
+def wanting(**stated: object) -> Any:
+    """A model whose card says this of its input, and the shapes of what it was asked."""
+    shapes: list[tuple[int, ...]] = []
+
+    def answer(batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        shapes.append(batch.shape)
+        return {"evidence": batch.mean(axis=(1, 2, 3))[:, None, None, None] * np.ones(7)}
+
+    model: Any = Mock(side_effect=answer, shapes=shapes)
+    model.info = SimpleNamespace(name="wanting", temperature=1.0, card={"input": stated})
+    return model
+
+
+def test_a_model_gets_its_faces_as_it_says() -> None:
+    framed = np.stack([texture(seed) for seed in range(3)])
+    plain = wanting()
+    classify(framed, plain)
+    assert plain.shapes == [(6, 48, 48, 1)]
+    large = wanting(preprocessing=FACE_PIXELS, shape=["n", 96, 96, 3])
+    logits, evidence = classify(framed, large)
+    assert large.shapes == [(6, 96, 96, 3)]
+    assert evidence.shape == (3, 1, 1, 7)
+    enlarged = face_pixels(framed, 96)
+    np.testing.assert_allclose(logits[:, 0], enlarged.mean(axis=(1, 2, 3)), rtol=1e-4)
+
+
+def test_large_faces_are_asked_about_in_smaller_batches() -> None:
+    framed = np.stack([texture(seed) for seed in range(3)])
+    huge = wanting(preprocessing=FACE_PIXELS, shape=["n", 224, 224, 3])
+    classify(framed, huge)
+    assert huge.shapes == [(2, 224, 224, 3)] * 3
+    assert face_input(huge.info).at_once(BATCH) == 1
+    assert face_input(wanting().info).at_once(BATCH) == BATCH
+
+
+@pytest.mark.parametrize(
+    ("stated", "word"),
+    [
+        ({"preprocessing": "os.system"}, "os.system"),
+        ({"preprocessing": ["core.face.tensor.face_tensor"]}, "does not know"),
+        ({"preprocessing": FACE_PIXELS, "shape": ["n", 64, 48, 3]}, "shape"),
+        ({"preprocessing": FACE_PIXELS, "shape": ["n", 100_000, 100_000, 3]}, "shape"),
+        ({"preprocessing": FACE_PIXELS, "shape": ["n", "size", "size", 3]}, "shape"),
+        ({"shape": 48}, "shape"),
+    ],
+)
+def test_a_model_that_asks_for_the_unknown_is_damaged(stated: Any, word: str) -> None:
+    with pytest.raises(DuetError, match=word) as caught:
+        classify(texture()[np.newaxis], wanting(**stated))
+    assert caught.value.code == "damaged_model"
+
+
+def test_pixels_are_enlarged_as_training_samples_them() -> None:
+    face = texture()
+    pixels = face_pixels(face, 112)
+    assert pixels.shape == (1, 112, 112, 3)
+    assert pixels.dtype == np.float32
+    assert (pixels[..., 0] == pixels[..., 2]).all()
+    assert pixels.min() >= 0
+    assert pixels.max() > 100
+    trained_on = changed_face(face, 112, FaceChange(), np.random.default_rng(0))
+    assert np.abs(pixels[0, 2:-2, 2:-2, 0] - trained_on[2:-2, 2:-2]).max() <= 4
+    assert (face_pixels(face, FACE_SIZE)[0, ..., 1] == face).all()
+    with pytest.raises(ValueError, match="uint8"):
+        face_pixels(face.astype(np.float32), 64)
 
 
 def test_a_face_and_its_mirror_image_get_the_same_answer() -> None:

@@ -101,6 +101,8 @@ def no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
 class FakeAnalysis:
     """Takes the place of `core.analyze`; answers from real decoding and made-up numbers."""
 
+    face = staticmethod(face_result)
+
     def __init__(self) -> None:
         self.calls: list[tuple[str, str | None]] = []
         self.faces = 1
@@ -123,7 +125,7 @@ class FakeAnalysis:
         picture = decode_image(source, name or "")
         if picture.pixels.std() < 1:
             raise DuetError("no_face", f"No face was found in {name}; choose another picture.")
-        found = tuple(face_result(EMOTIONS[3 - i], 60 + 130 * i) for i in range(self.faces))
+        found = tuple(self.face(EMOTIONS[3 - i], 60 + 130 * i) for i in range(self.faces))
         height, width = picture.pixels.shape[:2]
         return ImageResult(
             name or "", width, height, "yunet", face_model or "", found, {"total": 9.0}
@@ -280,6 +282,21 @@ def test_the_answer_comes_with_certainty_reason_and_downloads(analysis: FakeAnal
         "Download JSON",
         "Download CSV",
     ]
+
+
+def test_a_model_that_knows_no_places_shows_no_map(
+    analysis: FakeAnalysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def whole(label: str, *_: float) -> FaceResult:
+        return replace(face_result(label), evidence=np.ones((1, 1, 7), np.float32))
+
+    monkeypatch.setattr(FakeAnalysis, "face", staticmethod(whole))
+    app = upload(start("face"), "face", FACE)
+    text = words(app)
+    assert "Looks happy" in text
+    assert "`fake-face` looks at the face as a whole" in text
+    assert "What speaks most" not in text
+    assert not [box for box in app.selectbox if (box.key or "").startswith("evidence_")]
 
 
 def test_a_voice_gets_its_moments_and_charts(analysis: FakeAnalysis) -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from core.face.tensor import face_tensor
+from core.face.tensor import FaceInput, face_input
 from core.models import Model
 
 BATCH = 16
-"""Faces asked about at once, with as many mirror images. The interpreter keeps the memory of the
-largest batch it has seen, so a crowd in one picture must not set its size."""
+"""Faces of 48 px asked about at once, with as many mirror images; larger ones in smaller batches.
+The interpreter keeps the memory of the largest batch it has seen, so a crowd in one picture must
+not set its size."""
 
 
 def classify(
     framed: NDArray[np.uint8], model: Model
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Ask the model about faces and their mirror images, `BATCH` faces at a time.
+    """Ask the model about faces and their mirror images, at most `BATCH` faces at a time.
 
     Parameters
     ----------
@@ -30,18 +31,27 @@ def classify(
     evidence : float32 array, (n, rows, columns, 7)
         What each place added to the calibrated logits, relative to the mean over the seven
         emotions: its mean over places is (logits - their mean) / temperature.
+
+    Raises
+    ------
+    DuetError
+        `damaged_model` when the model asks for a preprocessing that Duet does not know.
     """
-    starts = range(0, len(framed), BATCH)
-    places = np.concatenate([_places(framed[start : start + BATCH], model) for start in starts])
+    prepared = face_input(model.info)
+    step = prepared.at_once(BATCH)
+    starts = range(0, len(framed), step)
+    places = np.concatenate(
+        [_places(framed[start : start + step], model, prepared) for start in starts]
+    )
     # Not the network's own logits: an 8-bit network rounds them and the evidence separately.
     logits = places.mean(axis=(1, 2))
     evidence = (places - places.mean(axis=-1, keepdims=True)) / model.info.temperature
     return logits.astype(np.float32), evidence.astype(np.float32)
 
 
-def _places(framed: NDArray[np.uint8], model: Model) -> NDArray[np.float32]:
+def _places(framed: NDArray[np.uint8], model: Model, prepared: FaceInput) -> NDArray[np.float32]:
     """The network's evidence, (n, rows, columns, 7): mean of each face and its mirror image."""
-    tensors = face_tensor(framed)
+    tensors = prepared(framed)
     evidence = model(np.concatenate([tensors, tensors[:, :, ::-1]]))["evidence"]
     straight, mirrored = np.split(evidence, 2)
     mean: NDArray[np.float32] = (straight + mirrored[:, :, ::-1]) / np.float32(2)
