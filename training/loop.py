@@ -28,8 +28,8 @@ class Schedule:
     epochs: int
     decay_epochs: int | None = None
     """How long the cosine is; longer than `epochs` where a later stage does the rest."""
-    optimiser: Literal["sgd", "adamw"] = "sgd"
-    """SGD with Nesterov momentum 0.9, or AdamW."""
+    optimiser: Literal["sgd", "adamw", "adamax"] = "sgd"
+    """SGD with Nesterov momentum 0.9, AdamW, or Adamax."""
     batch_size: int = 128
     learning_rate: float = 0.1
     warmup_epochs: float = 2.0
@@ -112,6 +112,8 @@ def optimiser(schedule: Schedule, steps_per_epoch: int) -> keras.optimizers.Opti
         chosen = keras.optimizers.SGD(
             rate, momentum=MOMENTUM, nesterov=True, weight_decay=schedule.weight_decay
         )
+    elif schedule.optimiser == "adamax":
+        chosen = keras.optimizers.Adamax(rate, weight_decay=schedule.weight_decay or None)
     else:
         chosen = keras.optimizers.AdamW(rate, weight_decay=schedule.weight_decay)
     chosen.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
