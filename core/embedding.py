@@ -102,8 +102,8 @@ def with_features(content: bytes) -> tuple[bytes, int]:
     """
     import flatbuffers
 
-    schema = _schema()
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    kinds = schema()
+    model = kinds.ModelT.InitFromObj(kinds.Model.GetRootAsModel(content, 0))
     graph = model.subgraphs[0]
     named = {o.name.decode(): o.tensorIndex for o in model.signatureDefs[0].outputs}
     features = _last_layer_input(model, named["evidence" if "evidence" in named else "logits"])
@@ -115,7 +115,7 @@ def with_features(content: bytes) -> tuple[bytes, int]:
 
 def _last_layer_input(model: Any, output: int) -> int:
     """The tensor that goes into the last convolution or dense layer before `output`."""
-    kinds = _schema().BuiltinOperator
+    kinds = schema().BuiltinOperator
     layers = {getattr(kinds, name) for name in LAYERS}
     graph = model.subgraphs[0]
     made_by = {int(o): operation for operation in graph.operators for o in operation.outputs}
@@ -127,7 +127,8 @@ def _last_layer_input(model: Any, output: int) -> int:
             return output
 
 
-def _schema() -> Any:
+def schema() -> Any:
+    """The classes that a LiteRT file is made of."""
     try:
         from ai_edge_litert import schema_py_generated
     except ImportError:  # a platform without that wheel

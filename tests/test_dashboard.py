@@ -589,7 +589,8 @@ def has_begun(job: jobs.Job, epochs: int = 1) -> None:
 def test_recipes_are_those_that_training_knows() -> None:
     from training.recipes import RECIPES
 
-    assert {name: recipe.task for name, recipe in RECIPES.items()} == jobs.RECIPES
+    known = {name: recipe.task for name, recipe in RECIPES.items()}
+    assert jobs.RECIPES.items() <= known.items()
 
 
 def test_a_run_is_stopped_resumed_finished_and_deleted(

@@ -167,5 +167,6 @@ def together(networks: list[keras.Model]) -> keras.Model:
 
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
     "face-cnn": face_cnn,
+    "face-cnn-robust": face_cnn,
     "voice-cnn": voice_cnn,
 }

@@ -99,6 +99,17 @@ class Batches(keras.utils.PyDataset):
         return self._make(index)
 
 
+OneEpoch = Callable[[keras.Model, Batches, list[keras.callbacks.Callback]], dict[str, Any]]
+"""(compiled network, batches, callbacks) -> mean loss and accuracy of the epoch, by name."""
+
+
+def _fitted(
+    trained: keras.Model, batches: Batches, callbacks: list[keras.callbacks.Callback]
+) -> dict[str, Any]:
+    history = trained.fit(batches, verbose=0, callbacks=callbacks).history
+    return {name: values[0] for name, values in history.items()}
+
+
 def optimiser(schedule: Schedule, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     warmup = max(1, round(schedule.warmup_epochs * steps_per_epoch))
     total = max((schedule.decay_epochs or schedule.epochs) * steps_per_epoch, warmup + 1)
@@ -131,6 +142,7 @@ def fit(
     accuracy: Callable | str = "accuracy",
     start: Path | None = None,
     recipe: dict[str, Any] | None = None,
+    one_epoch: OneEpoch | None = None,
 ) -> Path:
     """Train from the last finished epoch on; return the weights that validated best.
 
@@ -144,7 +156,9 @@ def fit(
     start : weights to start from, of an earlier stage; fresh ones by default.
     recipe : what else the run depends on, as JSON; a run is only resumed by the same recipe.
     loss, accuracy : of (targets, logits); smoothed cross-entropy and plain accuracy by default.
+    one_epoch : how an epoch goes over its batches; as Keras's own fit does by default.
     """
+    one_epoch = one_epoch or _fitted
     run.mkdir(parents=True, exist_ok=True)
     state_file, best = run / "state.json", run / "best.weights.h5"
     keras.utils.set_random_seed(schedule.seed)
@@ -188,13 +202,7 @@ def fit(
         for epoch in range(state["epoch"], schedule.epochs):
             started = time.monotonic()
             keras.utils.set_random_seed(schedule.seed + 1000 * (epoch + 1))
-            log = trained.fit(
-                epoch_batches(epoch),
-                initial_epoch=epoch,
-                epochs=epoch + 1,
-                verbose=0,
-                callbacks=[average] if average else None,
-            ).history
+            log = one_epoch(trained, epoch_batches(epoch), [average] if average else [])
             with average.in_place() if average else nullcontext():
                 measures = validation_score(model)
                 if measures["score"] > state["best"]:
@@ -203,8 +211,8 @@ def fit(
             seconds = time.monotonic() - started
             row = {
                 "epoch": epoch + 1,
-                "loss": log["loss"][0],
-                "accuracy": next(v[0] for k, v in log.items() if "accuracy" in k),
+                "loss": float(log["loss"]),
+                "accuracy": float(next(v for k, v in log.items() if "accuracy" in k)),
                 **{f"val_{k}": v for k, v in measures.items()},
                 "learning_rate": float(keras.ops.convert_to_numpy(trained.optimizer.learning_rate)),
                 "seconds": round(seconds, 1),

@@ -181,7 +181,7 @@ def _card(
         "input": recipe.input,
         "outputs": "logits and the evidence they are made of",
         "temperature": 1.0,
-        "default": True,
+        "default": recipe.default,
         "recipe": name,
         "data": recipe.data,
         "held_apart": recipe.held_apart,
