@@ -37,7 +37,7 @@ from core.reports import History, read_history
 ROOT = Path(__file__).resolve().parent.parent
 
 RECIPES: dict[str, Task] = {"face-cnn": "face", "voice-cnn": "voice"}
-"""What `python -m training train` knows, and for which task."""
+"""What `python -m training train` knows and can be trained on any machine, and for which task."""
 
 NEEDED = ("tensorflow", "keras")
 """Packages that only training needs."""

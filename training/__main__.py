@@ -8,6 +8,10 @@ import os
 import sys
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from training.recipes import Recipe
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -37,6 +41,16 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("name")
     train.add_argument("--epochs", type=_positive, help="of every stage, instead of its own")
     train.add_argument("--fraction", type=_share, default=1.0, help="share of the data, 0 to 1")
+    train.add_argument(
+        "--no-imagenet",
+        action="store_true",
+        help="start from random weights where ImageNet's would be taken",
+    )
+    train.add_argument(
+        "--no-export",
+        action="store_true",
+        help="only train; the export command makes the model, also on another machine",
+    )
     train.set_defaults(run_command=_train)
 
     export = commands.add_parser("export", help="write the model folder of a run")
@@ -44,9 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(run_command=_export)
     for command in (train, export):
         command.add_argument("--run", type=Path, help="checkpoints (default runs/NAME)")
+        command.add_argument("--stages", type=_positive, help="the first ones; all by default")
         command.add_argument("--called", help="name of the model folder (default NAME)")
         command.add_argument(
-            "--quick", action="store_true", help="ship as float16 without measuring int8"
+            "--quick", action="store_true", help="ship without measuring other quantisations"
         )
 
     evaluate = commands.add_parser("evaluate", help="measure an installed model")
@@ -132,13 +147,34 @@ def _models(parsed: argparse.Namespace) -> Path:
 
 def _train(parsed: argparse.Namespace) -> None:
     from training.architectures import ARCHITECTURES
+    from training.provenance import note_making
     from training.recipes import RECIPES
 
     recipe = RECIPES[_known(parsed.name)]
     run = parsed.run or Path("runs") / parsed.name
     build = ARCHITECTURES[parsed.name]
-    recipe.train(build, parsed.data, run, epochs=parsed.epochs, fraction=parsed.fraction)
-    _export(parsed)
+    asked = _asked_of(recipe, parsed)
+    note_making(run, _said(parsed))
+    recipe.train(build, parsed.data, run, epochs=parsed.epochs, fraction=parsed.fraction, **asked)
+    if not parsed.no_export:
+        _export(parsed)
+
+
+def _asked_of(recipe: Recipe, parsed: argparse.Namespace) -> dict[str, Any]:
+    """What was asked for of what not every recipe has."""
+    from training.files import DataSetError
+
+    asked: dict[str, Any] = {}
+    if parsed.stages:
+        if parsed.stages > len(recipe.plan):
+            stages = len(recipe.plan) or "no"
+            raise DataSetError(f"{parsed.name} has {stages} stages to choose from.")
+        asked["stages"] = parsed.stages
+    if parsed.no_imagenet:
+        if not recipe.imagenet:
+            raise DataSetError(f"{parsed.name} starts from random weights anyway.")
+        asked["imagenet"] = False
+    return asked
 
 
 def _export(parsed: argparse.Namespace) -> None:
@@ -152,8 +188,8 @@ def _export(parsed: argparse.Namespace) -> None:
         run,
         _models(parsed),
         called=parsed.called,
-        command=_said(parsed),
         quick=parsed.quick,
+        stages=parsed.stages,
     )
     from core.models import read_info
 
@@ -162,14 +198,18 @@ def _export(parsed: argparse.Namespace) -> None:
 
 
 def _said(parsed: argparse.Namespace) -> str:
-    """The command that trains such a model, but for where things lie."""
+    """The command that trains and ships such a model, but for where things lie."""
     words = [f"python -m training train {parsed.name} --data PATH"]
     if parsed.called:
         words.append(f"--called {parsed.called}")
-    if getattr(parsed, "epochs", None):
+    if parsed.epochs:
         words.append(f"--epochs {parsed.epochs}")
-    if getattr(parsed, "fraction", 1.0) < 1:
+    if parsed.fraction < 1:
         words.append(f"--fraction {parsed.fraction:g}")
+    if parsed.stages:
+        words.append(f"--stages {parsed.stages}")
+    if parsed.no_imagenet:
+        words.append("--no-imagenet")
     if parsed.quick:
         words.append("--quick")
     return " ".join(words)

@@ -2,7 +2,7 @@
 
 Backend-neutral Keras 3: the same builders run on TensorFlow, JAX and PyTorch.
 
-Both networks end the same way. A 1x1 convolution turns the last features into seven
+The compact networks end the same way. A 1x1 convolution turns the last features into seven
 evidence maps and the logits are a weighted mean of those maps, so each map says, exactly and
 without any gradient, what each place (of the face) or moment (of the speech) added to each logit.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import keras
+import numpy as np
 from keras import layers
 
 from core.labels import EMOTIONS
@@ -165,8 +166,66 @@ def together(networks: list[keras.Model]) -> keras.Model:
     return keras.Model(inputs, outputs, name=networks[0].name)
 
 
+def face_efficientnetb7(base: str = "EfficientNetB7") -> keras.Model:
+    """EfficientNet (Tan and Le 2019) with the paper's head, on faces enlarged to RGB pictures.
+
+    Input: float32 (n, height, width, 3), 0 to 255, from `core.face.tensor.face_pixels`; any size
+    that 32 divides. Outputs, by name: `logits` (n, 7) and `evidence` (n, 1, 1, 7), which are the
+    logits as one place: maximum pooling and what follows it come apart into no more of them.
+
+    Parameters
+    ----------
+    base : another EfficientNet of `keras.applications` in the place of the paper's.
+    """
+    inputs = keras.Input((None, None, 3), name="face")
+    features = getattr(keras.applications, base)(
+        include_top=False, weights=None, pooling="max", input_shape=(None, None, 3), name=base
+    )
+    # The head in float32: its L1 and L2 terms are sums that bfloat16 would round.
+    x = layers.BatchNormalization(name="head_norm", dtype="float32")(features(inputs))
+    x = layers.Dense(
+        256,
+        activation="relu",
+        kernel_regularizer=keras.regularizers.L2(0.016),
+        activity_regularizer=keras.regularizers.L1(0.006),
+        bias_regularizer=keras.regularizers.L1(0.006),
+        name="head_dense",
+        dtype="float32",
+    )(x)
+    x = layers.Dropout(0.45, name="head_drop", dtype="float32")(x)
+    logits = layers.Dense(CLASSES, name="logits", dtype="float32")(x)
+    evidence = keras.ops.expand_dims(keras.ops.expand_dims(logits, 1), 1)
+    outputs = {"logits": logits, "evidence": evidence}
+    return keras.Model(inputs, outputs, name="face-efficientnetb7")
+
+
+def take_imagenet_weights(model: keras.Model) -> None:
+    """Give the EfficientNet inside `model` ImageNet's weights, fetched by Keras or from its cache.
+
+    Raises
+    ------
+    Exception
+        Whatever Keras raises when the weights cannot be fetched; `model` is unchanged then.
+    """
+    inner = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    source = getattr(keras.applications, inner.name)(
+        include_top=False, weights="imagenet", pooling="max", input_shape=(None, None, 3)
+    )
+    inner.set_weights(source.get_weights())
+    # With these weights Keras rescales once more behind the normalisation; here that becomes part
+    # of it, so that the network is the same whatever it starts from.
+    kinds = (layers.Normalization, layers.Rescaling)
+    first, normalisation, second = [x for x in source.layers if isinstance(x, kinds)]
+    assert isinstance(first, layers.Rescaling)
+    mean, variance, count = normalisation.get_weights()
+    own = next(layer for layer in inner.layers if isinstance(layer, layers.Normalization))
+    own.set_weights([mean, variance / np.square(second.scale), count])
+    own.finalize_state()
+
+
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
     "face-cnn": face_cnn,
     "face-cnn-robust": face_cnn,
+    "face-efficientnetb7": face_efficientnetb7,
     "voice-cnn": voice_cnn,
 }

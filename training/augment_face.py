@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.face.change import FaceChange, changed_face, erase
-from core.face.tensor import face_tensor
+from core.face.tensor import FACE_TENSOR, PREPROCESSING
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class FaceAugmentation:
 STRONG = FaceAugmentation(rotation=15, scale=(0.9, 1.27), shift=0.08, camera=1.0, erasing=0.5)
 GENTLE = FaceAugmentation(rotation=8, scale=(0.95, 1.1), shift=0.04, camera=0.5, erasing=0.2)
 """For the last stage: nearer to the faces that the network will be shown."""
+KERAS = FaceAugmentation(rotation=20, scale=(0.85, 1.15), shift=0.1, camera=1.0, erasing=0.0)
+"""As is usual with Keras: flip, rotation, zoom, shift and brightness, nothing blanked."""
 
 
 def random_face(
@@ -63,9 +65,14 @@ def random_erasing(
 
 
 def augmented_faces(
-    faces: NDArray[np.uint8], size: int, change: FaceAugmentation, rng: np.random.Generator
+    faces: NDArray[np.uint8],
+    size: int,
+    change: FaceAugmentation,
+    rng: np.random.Generator,
+    preprocessing: str = FACE_TENSOR,
 ) -> NDArray[np.float32]:
-    """A training batch: float32 (n, size, size, 1) from uint8 faces (n, h, w)."""
-    batch = face_tensor(np.stack([random_face(face, size, change, rng) for face in faces]))
+    """A training batch: float32 (n, size, size, channels) from uint8 faces (n, h, w)."""
+    changed = np.stack([random_face(face, size, change, rng) for face in faces])
+    batch = PREPROCESSING[preprocessing](changed, size)
     random_erasing(batch, rng, change.erasing)
     return batch

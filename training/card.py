@@ -27,6 +27,7 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
         *_details(evaluation),
         "## How it was made",
         f"{card['data']}.",
+        _how_far(card),
         f"`{card.get('command') or _usual_command(card)}`: {card['epochs']} epochs, "
         + ", then ".join(_stage(stage) for stage in card["stages"])
         + f"; seed {card['seed']}, "
@@ -47,17 +48,35 @@ def _usual_command(card: dict[str, Any]) -> str:
     return f"python -m training train {card['name']} --data PATH"
 
 
+def _how_far(card: dict[str, Any]) -> str:
+    """Which weights the network began with, and what was left out of its training."""
+    parts = []
+    if "initial_weights" in card:
+        parts.append(f"It began with {card['initial_weights']}.")
+    if left_out := card.get("stages_left_out"):
+        done = len(card["stages"])
+        parts.append(
+            f"Only {done} of its {done + len(left_out)} stages of training took place, "
+            f"without what was to follow at {' and '.join(left_out)}; it is used at "
+            f"{card['input']['shape'][1]} px."
+        )
+    return " ".join(parts)
+
+
 def _stage(stage: dict[str, Any]) -> str:
     schedule = stage["schedule"]
     network = f"{stage['network']} network: " if "network" in stage else ""
     averaging = schedule.get("averaging")
     averaged = f", weights averaged by {averaging} a step" if averaging else ""
+    decay = schedule["weight_decay"]
+    decayed = f", decoupled weight decay {decay}" if decay else ""
+    size = stage.get("stage", {}).get("size")
     return (
         f"{network}{schedule['epochs']} of {schedule['optimiser']} (batch "
         f"{schedule['batch_size']}, peak "
-        f"rate {schedule['learning_rate']}, cosine, decoupled weight decay "
-        f"{schedule['weight_decay']}, label smoothing {schedule['label_smoothing']}{averaged}, "
-        f"{schedule['dtype_policy']}) on {stage['examples']:,} examples"
+        f"rate {schedule['learning_rate']}, cosine{decayed}, label smoothing "
+        f"{schedule['label_smoothing']}{averaged}, {schedule['dtype_policy']}) "
+        f"on {stage['examples']:,} examples{f' of {size} px' if size else ''}"
     )
 
 

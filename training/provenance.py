@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import platform
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,23 +38,58 @@ def git_commit() -> str:
 
 
 def versions() -> dict[str, str]:
+    """Of Python, Keras, the library that it calculates with, and NumPy."""
     import keras
-    import tensorflow as tf
 
+    backend = keras.backend.backend()
     return {
         "python": platform.python_version(),
         "keras": keras.__version__,
-        "tensorflow": tf.__version__,
+        backend: importlib.import_module(backend).__version__,
         "numpy": np.__version__,
     }
 
 
 def hardware() -> str:
-    """Processor and number of its cores."""
+    """Processor and number of its cores, and the graphics processor if there is one."""
     name = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return f"{name}, {os.cpu_count()} cores"
+    return ", ".join([name, f"{os.cpu_count()} cores", *_graphics()])
+
+
+def _graphics() -> list[str]:
+    """Name of the first NVIDIA card, if any."""
+    try:
+        names = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return names[:1]
+
+
+MADE_WITH = "made_with.json"
+"""Written into a run's folder by its training, as the model may be exported elsewhere."""
+
+
+def note_making(run: Path, command: str) -> None:
+    """Keep by which command, with which libraries and on which machine a run is trained."""
+    run.mkdir(parents=True, exist_ok=True)
+    facts = {"command": command, "versions": versions(), "hardware": hardware()}
+    (run / MADE_WITH).write_text(json.dumps(facts, indent=1))
+
+
+def made_with(run: Path) -> dict[str, Any]:
+    """`versions`, `hardware` and, where it was noted, `command` of a run's training."""
+    try:
+        found: dict[str, Any] = json.loads((run / MADE_WITH).read_text())
+    except OSError:  # a run of before it was noted
+        found = {"versions": versions(), "hardware": hardware()}
+    return found

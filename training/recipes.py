@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.face.tensor import face_tensor
+from core.face.tensor import FACE_PIXELS, FACE_TENSOR, face_tensor
 from core.models import Task
 from core.voice.features import voice_tensor
 from training import face, fer2013, robust, voice, voices
+
+SMALL_BYTES = 4 * 1024 * 1024
+"""Of a model that everybody gets."""
+LARGE_BYTES = 100_000_000
+"""Of the largest file that common hosts of repositories take."""
 
 CALIBRATION_EXAMPLES = 300
 """Inputs from which int8 quantisation learns the range of every activation."""
@@ -27,13 +33,15 @@ class Recipe:
     title: str
     architecture: str
     input: dict[str, Any]
+    """Of the network; `size` in its shape stands for the size of the last stage's faces."""
     data: str
     held_apart: str
     """How what the model is judged on was kept out of what it learnt from."""
     data_licence: str
     limits: str
     train: Callable[..., object]
-    """(build, data, run, epochs, fraction): train into the folder `run`."""
+    """(build, data, run, epochs, fraction): train into the folder `run`. With a `plan` also
+    `stages`, how many of them; where weights of ImageNet are taken, `imagenet`, whether to."""
     examples: Callable[[Path], list[NDArray[np.float32]]]
     """Data -> typical inputs of the network, for int8 calibration."""
     members: dict[str, dict[str, Any]]
@@ -42,6 +50,14 @@ class Recipe:
     """(labels, answers) -> the measure by which quantisation is judged."""
     default: bool = True
     """Whether the app offers the model first of those for its task."""
+    quantisations: tuple[str, ...] = ("int8", "dynamic", "float16")
+    """In the order of preference, the fastest first; the last one is taken whatever it costs."""
+    largest_bytes: int = SMALL_BYTES
+    """How large its file may be."""
+    plan: tuple[str, ...] = ()
+    """Its stages in a word each, where the last ones can be left out."""
+    imagenet: bool = False
+    """Whether it starts from ImageNet's weights where these can be had."""
 
 
 def _face_examples(data: Path) -> list[NDArray[np.float32]]:
@@ -74,7 +90,7 @@ RECIPES: dict[str, Recipe] = {
         title="Compact face network",
         architecture="Residual CNN with squeeze-and-excitation on 48x48 grey faces; "
         "seven 1x1-convolution evidence maps, averaged to logits",
-        input={"shape": ["n", 48, 48, 1], "preprocessing": "core.face.tensor.face_tensor"},
+        input={"shape": ["n", 48, 48, 1], "preprocessing": FACE_TENSOR},
         data="FER2013 Training (copies of PublicTest and PrivateTest images removed); "
         "chosen and calibrated on PublicTest; judged on PrivateTest",
         held_apart="No copy of a test picture stands in the training data.",
@@ -84,13 +100,37 @@ RECIPES: dict[str, Recipe] = {
         examples=_face_examples,
         members={"": {}},
         score=_accuracy,
+        plan=face.COMPACT.plan,
+    ),
+    "face-efficientnetb7": Recipe(
+        task="face",
+        title="The paper's face network",
+        architecture="EfficientNetB7, maximum pooling to 2,560 features, batch normalisation, "
+        "dense 256 (L2 on the kernel, L1 on activity and bias), dropout 0.45, dense 7, on faces "
+        "enlarged to RGB pictures",
+        input={"shape": ["n", "size", "size", 3], "preprocessing": FACE_PIXELS},
+        data="FER2013 Training (copies of PublicTest and PrivateTest images removed); "
+        "chosen and calibrated on PublicTest; judged on PrivateTest",
+        held_apart="No copy of a test picture stands in the training data.",
+        data_licence="FER2013: Kaggle competition data, research use",
+        limits=FACE_LIMITS,
+        train=partial(face.train, course=face.PAPER),
+        examples=lambda _data: [],  # its activations are not quantised ahead
+        members={"": {}},
+        score=_accuracy,
+        default=False,
+        # Quantising its activations costs accuracy, and float16 is too large.
+        quantisations=("dynamic",),
+        largest_bytes=LARGE_BYTES,
+        plan=face.PAPER.plan,
+        imagenet=True,
     ),
     "face-cnn-robust": Recipe(
         task="face",
         title="Compact face network, hardened",
         architecture="The network of face-cnn, which went on learning from faces changed on "
         "purpose to mislead it (fast adversarial training)",
-        input={"shape": ["n", 48, 48, 1], "preprocessing": "core.face.tensor.face_tensor"},
+        input={"shape": ["n", 48, 48, 1], "preprocessing": FACE_TENSOR},
         data="The weights of face-cnn as it ships (read out of its int8 file), then FER2013 "
         "Training (copies of PublicTest and PrivateTest images removed), half of each batch "
         "attacked by one step of up to 1 to 4 grey levels a pixel; chosen and calibrated on "

@@ -29,12 +29,9 @@ from training.export import (
     write_json,
 )
 from training.files import DataSetError
-from training.provenance import hardware, versions
+from training.provenance import made_with
 from training.recipes import RECIPES, Recipe
 
-LARGEST_BYTES = 4 * 1024 * 1024
-QUANTISATIONS = ("int8", "dynamic", "float16")
-"""In the order of preference: the fastest first."""
 MOST_LOSS = 0.003
 """Of the validation score: what a quantisation may cost."""
 
@@ -50,37 +47,36 @@ def ship(
     run: Path,
     models: Path = MODELS_FOLDER,
     called: str | None = None,
-    command: str | None = None,
     quick: bool = False,
+    stages: int | None = None,
 ) -> Path:
     """Write the model folder of a run; return it.
 
     Parameters
     ----------
     called : name of the folder and the model, if not the recipe's own; never a default model then.
-    command : what made the run, for the card.
-    quick : ship as float16 without measuring what int8 would cost.
+    quick : ship the last of the recipe's quantisations, without measuring what others would cost.
+    stages : how many of the run's stages count, the first ones; all by default.
 
-    The first of `QUANTISATIONS` that costs at most `MOST_LOSS` on validation data is shipped; if
-    none does, float16. All measurements go into `model.json`.
+    The first of the recipe's quantisations that costs at most `MOST_LOSS` on validation data is
+    shipped; if none does, the last. All measurements go into `model.json`.
     """
     recipe = RECIPES[name]
-    stages = {member: finished_stages(run / member) for member in recipe.members}
+    finished = {member: finished_stages(run / member, stages) for member in recipe.members}
     network = together(
         [
-            rebuild(name, stages[member][-1] / "best.weights.h5", **arguments)
+            rebuild(name, finished[member][-1] / "best.weights.h5", **arguments)
             for member, arguments in recipe.members.items()
         ]
     )
-    examples = recipe.examples(data)
-    card = _card(name, recipe, network.count_params(), stages)
-    if command:
-        card["command"] = command
+    examples = [] if quick else recipe.examples(data)
+    card = _card(name, recipe, network.count_params(), finished) | made_with(run)
     if called and called != name:
         card.update(name=called, title=f"{recipe.title} ({called})", default=False)
     measured: dict[str, Any] = {}
     chosen: tuple[str, bytes, Answers] | None = None
-    for quantisation in ("float16",) if quick else ("float32", *QUANTISATIONS):
+    last = recipe.quantisations[-1]
+    for quantisation in (last,) if quick else ("float32", *recipe.quantisations):
         content = to_litert(network, quantisation, iter(examples))
         with tempfile.TemporaryDirectory() as scratch:
             folder = write_folder(card["name"], content, card, [], Path(scratch))
@@ -90,20 +86,19 @@ def ship(
         print(f"{quantisation}: validation {score:.2%}, {len(content):,} bytes", flush=True)
         if quantisation == "float32":
             continue
-        last = quantisation == "float16"
-        borne = last or measured["float32"]["validation_score"] - score <= MOST_LOSS
-        if len(content) <= LARGEST_BYTES and borne:
+        borne = quantisation == last or measured["float32"]["validation_score"] - score <= MOST_LOSS
+        if len(content) <= recipe.largest_bytes and borne:
             chosen = (quantisation, content, answers)
             break
     if chosen is None:
-        raise SystemExit(f"No quantisation of {name} fits into {LARGEST_BYTES:,} bytes.")
+        raise SystemExit(f"No quantisation of {name} fits into {recipe.largest_bytes:,} bytes.")
     quantisation, content, answers = chosen
     card.update(
         temperature=fit_temperature(answers.logits, answers.labels),
         quantisation=quantisation,
         quantisations=measured,
     )
-    folder = write_folder(card["name"], content, card, _history(stages), models)
+    folder = write_folder(card["name"], content, card, _history(finished), models)
     write_evaluation(folder, data)
     return folder
 
@@ -133,17 +128,19 @@ def write_evaluation(folder: Path, data: Path) -> dict[str, Any]:
     return report
 
 
-def finished_stages(run: Path) -> list[Path]:
-    """Folders of the stages of a run, in order.
+def finished_stages(run: Path, most: int | None = None) -> list[Path]:
+    """Folders of the stages of a run, in order; the first `most` of them.
 
     Raises
     ------
     DataSetError
         When there is none, or one of them was broken off.
     """
-    stages = sorted(path.parent for path in run.glob("stage*/state.json"))
+    stages = sorted(path.parent for path in run.glob("stage*/state.json"))[:most]
     if not stages:
         raise DataSetError(f"{run} holds no trained weights; train first.")
+    if most and len(stages) < most:
+        raise DataSetError(f"{run} holds {len(stages)} of these {most} stages; train them first.")
     for stage in stages:
         state = _state(stage)
         if state["epoch"] < state["recipe"]["schedule"]["epochs"]:
@@ -168,6 +165,23 @@ def _history(members: dict[str, list[Path]]) -> list[dict[str, Any]]:
     return rows
 
 
+def _input(recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
+    """The recipe's, at the size of the faces of the last stage."""
+    size = state["recipe"].get("stage", {}).get("size")
+    shape = [size if side == "size" else side for side in recipe.input["shape"]]
+    return {**recipe.input, "shape": shape}
+
+
+def _how_far(recipe: Recipe, members: dict[str, list[Path]]) -> dict[str, Any]:
+    """Which weights a run began with and which of the planned stages it left out, if any."""
+    stages = next(iter(members.values()))
+    facts = {
+        "initial_weights": _state(stages[0])["recipe"].get("initial_weights"),
+        "stages_left_out": list(recipe.plan[len(stages) :]),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
 def _card(
     name: str, recipe: Recipe, parameters: int, members: dict[str, list[Path]]
 ) -> dict[str, Any]:
@@ -178,11 +192,12 @@ def _card(
         "title": recipe.title,
         "architecture": recipe.architecture,
         "parameters": parameters,
-        "input": recipe.input,
+        "input": _input(recipe, states[-1]),
         "outputs": "logits and the evidence they are made of",
         "temperature": 1.0,
         "default": recipe.default,
         "recipe": name,
+        **_how_far(recipe, members),
         "data": recipe.data,
         "held_apart": recipe.held_apart,
         "stages": [
@@ -193,8 +208,6 @@ def _card(
         "epochs": sum(state["epoch"] for state in states),
         "seed": states[0]["recipe"]["schedule"]["seed"],
         "git_commit": states[-1]["git_commit"],
-        "versions": versions(),
-        "hardware": hardware(),
         "wall_time_hours": round(sum(state["seconds"] for state in states) / 3600, 2),
         "limits": recipe.limits,
         "licence_of_weights": "CC BY-NC-SA 4.0 (research; the data allow no commercial use)",
