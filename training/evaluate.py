@@ -24,7 +24,7 @@ from core.models import Model, ModelInfo, probabilities
 from core.predictions import Predictions
 from core.voice import analyze_voice, overall_logits
 from core.voice.features import log_mel_spectrogram, mel_centres
-from training import fer2013, folders, voices
+from training import checks, fer2013, folders, voices
 from training.files import DataSetError, locate
 from training.measures import summary, unweighted_average_recall
 
@@ -61,7 +61,8 @@ def face_answers(model: Model, data: Path, split: str) -> Answers:
             for start in range(0, len(faces), 128)
         ]
     )
-    return Answers(logits, faces.labels, np.full(len(faces), ""), np.array(faces.names))
+    groups = np.full(len(faces), "")
+    return Answers(logits, faces.labels, groups, np.array(faces.names), faces.left_out)
 
 
 def voice_answers(model: Model, data: Path, split: str) -> Answers:
@@ -158,10 +159,19 @@ def evaluate(
 
 
 def judged(info: ModelInfo, answers: dict[str, Answers]) -> dict[str, Any]:
-    """The measures of every split, calibrated as the model says."""
+    """The measures of every split, calibrated as the model says.
+
+    Raises
+    ------
+    DataSetError
+        When a split holds fewer than two emotions.
+    """
     splits: dict[str, Any] = {}
     for name, found in answers.items():
+        missing = checks.missing_emotions(found.labels, f"The split {name}")
         splits.update(_summaries(found, info.temperature, name))
+        if missing:
+            splits[name]["missing"] = missing
         if found.left_out:
             splits[name]["left_out"] = list(found.left_out)
     return {"name": info.name, "splits": splits}
@@ -232,6 +242,8 @@ def headline(info: ModelInfo, report: dict[str, Any]) -> str:
             f"{name:22} {m['n']:6}  {accuracy:24} {m['unweighted_average_recall']:6.1%} "
             f"{m['macro_f1']:6.3f} {m['expected_calibration_error']:6.3f}"
         )
+        if missing := m.get("missing"):
+            lines.append(f"  no example of {', '.join(missing)}")
         if left_out := m.get("left_out"):
             lines.append(f"  left out: {len(left_out)}, the first of them {left_out[0]}")
     return "\n".join(lines)

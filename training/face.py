@@ -14,7 +14,7 @@ import numpy as np
 from core.face.tensor import FACE_PIXELS, FACE_SIZE, FACE_TENSOR, FaceInput
 from core.labels import EMOTIONS
 from core.models import probabilities
-from training import fer2013
+from training import checks, fer2013
 from training.architectures import take_imagenet_weights
 from training.augment_face import GENTLE, KERAS, STRONG, FaceAugmentation, augmented_faces
 from training.loop import Batches, Schedule, fit, one_hot
@@ -142,6 +142,9 @@ def train(
     imagenet : False starts from random weights where the course would take ImageNet's.
     """
     splits = fer2013.training_splits(data)
+    for name in ("train", "validation"):
+        faces = fer2013.share(splits[name], fraction, course.stages[0].schedule.seed)
+        checks.told(faces.labels, faces.left_out, f"FER2013's {name}")
     facts: dict[str, Any] = {}
     weights: Path | None = None
     if course.imagenet:

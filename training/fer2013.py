@@ -49,22 +49,26 @@ class Faces:
     digests: NDArray[np.str_]
     """SHA-256 of each image's pixels, to find exact duplicates."""
     names: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    """What could not be read, and why."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def where(self, mask: NDArray[np.bool_]) -> Faces:
         names = tuple(n for n, keep in zip(self.names, mask, strict=True) if keep)
-        return Faces(self.images[mask], self.labels[mask], self.digests[mask], names)
+        return Faces(self.images[mask], self.labels[mask], self.digests[mask], names, self.left_out)
 
 
 def load(data: Path | str) -> dict[str, Faces]:
     """All of FER2013 by split: train (28,709), validation (PublicTest) and test (PrivateTest).
 
+    What cannot be read is left out and named in `Faces.left_out`.
+
     Raises
     ------
     DataSetError
-        When FER2013 is not at `data`.
+        When FER2013 is not at `data`, or nothing of a split can be read.
     """
     path = locate(data, "fer2013")
     if path is None:
@@ -72,31 +76,48 @@ def load(data: Path | str) -> dict[str, Faces]:
             f"FER2013 was not found at {data}: put fer2013.zip, or its unpacked folder, there."
         )
     rows: dict[str, list[Row]] = {split: [] for split in SPLITS.values()}
+    left_out: dict[str, list[str]] = {split: [] for split in SPLITS.values()}
     for split, row in _rows(Files(path)):
-        rows[split].append(row)
+        if isinstance(row, str):
+            left_out[split].append(row)
+        else:
+            rows[split].append(row)
     if not all(rows.values()):
-        raise DataSetError(f"{path} lacks one of the splits {', '.join(SPLITS)}.")
-    return {split: _faces(found) for split, found in rows.items()}
+        spoilt = [fault for faults in left_out.values() for fault in faults]
+        count = f" {len(spoilt):,} cannot be read, the first of them {spoilt[0]}" if spoilt else ""
+        raise DataSetError(f"{path} lacks one of the splits {', '.join(SPLITS)}.{count}")
+    return {split: _faces(found, left_out[split]) for split, found in rows.items()}
 
 
 Row = tuple[NDArray[np.uint8], int, str]
 """Picture, label and name."""
 
 
-def _rows(files: Files) -> Iterator[tuple[str, Row]]:
-    """(split, row) of every picture, in whichever layout."""
+def _rows(files: Files) -> Iterator[tuple[str, Row | str]]:
+    """(split, row) of every picture, in whichever layout; of one that cannot be read, its name
+    and why."""
     tables = [name for name in files.with_suffix({".csv"}) if name.name == "fer2013.csv"]
     pictures = _splits(list(files.with_suffix({".jpg", ".jpeg", ".png"})))
     if tables and not pictures:
         yield from _of_table(files, str(tables[0]))
     for name, split in pictures.items():
-        image = cv2.imdecode(np.frombuffer(files.read(str(name)), np.uint8), cv2.IMREAD_GRAYSCALE)
-        if image is None or image.shape != (FACE_SIZE, FACE_SIZE):
-            raise DataSetError(
-                f"{name} in {files.path} is not a {FACE_SIZE}x{FACE_SIZE} image; restore or remove "
-                "it."
-            )
-        yield split, (np.asarray(image, np.uint8), INDEX[name.parent.name.lower()], str(name))
+        image = _picture(files, str(name))
+        if image is None:
+            yield split, f"{name}: it is not a {FACE_SIZE}x{FACE_SIZE} image; restore or remove it."
+        else:
+            yield split, (image, INDEX[name.parent.name.lower()], str(name))
+
+
+def _picture(files: Files, name: str) -> NDArray[np.uint8] | None:
+    """The grey picture of a file; None where there is none of the right size in it."""
+    try:
+        content = np.frombuffer(files.read(name), np.uint8)
+    except DataSetError:  # damaged inside its zip
+        return None
+    image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if len(content) else None
+    if image is None or image.shape != (FACE_SIZE, FACE_SIZE):
+        return None
+    return np.asarray(image, np.uint8)
 
 
 def _splits(names: list[PurePosixPath]) -> dict[PurePosixPath, str]:
@@ -120,7 +141,7 @@ def _splits(names: list[PurePosixPath]) -> dict[PurePosixPath, str]:
     return found
 
 
-def _of_table(files: Files, name: str) -> Iterator[tuple[str, Row]]:
+def _of_table(files: Files, name: str) -> Iterator[tuple[str, Row | str]]:
     """The rows of `fer2013.csv`: number of the emotion, pixels, usage."""
     table = csv.DictReader(io.StringIO(files.read(name).decode()))
     for number, row in enumerate(table):
@@ -128,19 +149,21 @@ def _of_table(files: Files, name: str) -> Iterator[tuple[str, Row]]:
             pixels = np.array(row["pixels"].split(), np.uint8).reshape(FACE_SIZE, FACE_SIZE)
             emotion, split = CSV_EMOTIONS[int(row["emotion"])], SPLITS[row["Usage"].strip()]
         except (KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError):
-            raise DataSetError(
-                f"Row {number + 1} of {name} in {files.path} is not one of FER2013; restore it."
-            ) from None
+            # Counted with the split that it states, else with the largest one.
+            stated = SPLITS.get(str(row.get("Usage")).strip(), "train")
+            yield stated, f"Row {number + 1} of {name} is not one of FER2013; restore it."
+            continue
         yield split, (pixels, INDEX[emotion], f"{name}#{number}")
 
 
-def _faces(rows: list[Row]) -> Faces:
+def _faces(rows: list[Row], left_out: list[str]) -> Faces:
     images = np.stack([image for image, _, _ in rows])
     return Faces(
         images=images,
         labels=np.array([label for _, label, _ in rows]),
         digests=np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in images]),
         names=tuple(name for _, _, name in rows),
+        left_out=tuple(left_out),
     )
 
 

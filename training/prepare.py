@@ -22,7 +22,7 @@ from core.labels import EMOTIONS
 from core.media import decode_audio
 from core.voice.activity import loudest_dbfs, prosody
 from core.voice.features import DYNAMIC_RANGE_DB, log_mel_spectrogram, trim
-from training import fer2013, voices
+from training import checks, fer2013, voices
 from training.files import DataSetError, Files, locate
 
 # fmt: off
@@ -93,6 +93,7 @@ def _first_of_each(frame: pd.DataFrame) -> pd.Series:
 def _faces(data: Path, seen: Seen) -> pd.DataFrame:
     rows = []
     for split, faces in fer2013.load(data).items():
+        checks.told(faces.labels, faces.left_out, f"FER2013's {split}")
         for image, label, digest, name in zip(
             faces.images, faces.labels, faces.digests, faces.names, strict=True
         ):

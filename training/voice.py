@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from core.labels import EMOTIONS
 from core.voice.features import FRAMES_PER_SECOND
-from training import voices
+from training import checks, voices
 from training.augment_voice import random_spectrogram
 from training.loop import Batches, Schedule, fit, one_hot
 from training.measures import unweighted_average_recall
@@ -152,6 +152,8 @@ def train(
     if fraction < 1:
         rng = np.random.default_rng(seed)
         everything = everything.where(rng.random(len(everything)) < fraction)
+    for split in ("train", "validation"):
+        checks.told(everything.of(split).labels, (), f"The voices' {split}")
     for place, member in enumerate(MEMBERS):
         weights: Path | None = None
         for number, stage in enumerate(STAGES, 1):

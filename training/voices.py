@@ -256,6 +256,7 @@ def load(data: Path | str, cache: Path, variants: int = 0, seed: int = 7) -> Voi
         part = path.with_suffix(".part.npz")
         np.savez(part, flat=flat, lengths=lengths)
         part.replace(path)
+    _tell_left_out(listed, lengths)
     ends = np.cumsum(lengths)
     keep = [
         (clip, flat[end - length : end])
@@ -263,6 +264,14 @@ def load(data: Path | str, cache: Path, variants: int = 0, seed: int = 7) -> Voi
         if length
     ]
     return Voices(tuple(c for c, _ in keep), tuple(s for _, s in keep))
+
+
+def _tell_left_out(listed: list[Clip], lengths: NDArray[np.int64]) -> None:
+    """Name and count the clips without a spectrogram, also where the cache gave none for them."""
+    spoilt = [clip for clip, length in zip(listed, lengths, strict=False) if not length]
+    if spoilt:
+        names = ", ".join(f"{clip.corpus} {clip.path}" for clip in spoilt)
+        print(f"left out {len(spoilt):,} of {len(listed):,} clips: {names}", flush=True)
 
 
 def _constants() -> dict[str, object]:

@@ -1,0 +1,50 @@
+"""What is wrong with data is named and counted before anything is learnt or judged on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.labels import EMOTIONS
+from training.files import DataSetError
+
+NAMED = 5
+"""How many of the examples that were left out are told by name."""
+
+
+def missing_emotions(labels: NDArray[np.int64], where: str) -> list[str]:
+    """The emotions of which `labels` holds none.
+
+    Raises
+    ------
+    DataSetError
+        When fewer than two are left: nothing can be told apart then.
+    """
+    missing = [name for index, name in enumerate(EMOTIONS) if index not in labels]
+    if len(EMOTIONS) - len(missing) < 2:
+        there = [name for name in EMOTIONS if name not in missing]
+        raise DataSetError(
+            f"{where} holds {f'only {there[0]}' if there else 'no example'}; at least two emotions "
+            "are needed to tell them apart."
+        )
+    return missing
+
+
+def told(labels: NDArray[np.int64], left_out: Sequence[str], where: str) -> None:
+    """Say what is missing from data that are about to be used, and how much could not be read.
+
+    Raises
+    ------
+    DataSetError
+        When fewer than two emotions are left.
+    """
+    if missing := missing_emotions(labels, where):
+        print(f"{where} holds no example of {', '.join(missing)}", flush=True)
+    if left_out:
+        print(f"left out of {where}: {len(left_out):,}", flush=True)
+        for fault in left_out[:NAMED]:
+            print(f"  {fault}", flush=True)
+        if len(left_out) > NAMED:
+            print(f"  and {len(left_out) - NAMED:,} more", flush=True)
