@@ -385,6 +385,128 @@ def _gap(found: dict[str, Any]) -> Gap:
     return Gap(str(found.get("measure", "")), _number(found["difference"], -1, 1), interval)
 
 
+# --- adversarial.json and learning_curve.json -----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """How good the model is on pictures that were changed on purpose to mislead it."""
+
+    epsilon: int
+    """Grey levels of 255 by which each pixel may differ; 0 is the picture as it is."""
+    accuracy: float
+    accuracy_95: Interval
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """`adversarial.json`, checked."""
+
+    n: int
+    clean: Attacked
+    attacks: dict[str, list[Attacked]]
+    settings: dict[str, str]
+    """How each attack goes about it."""
+    command: str
+    note: str
+
+
+def read_adversarial(info: ModelInfo) -> Adversarial | None:
+    """How the model stands up to attacks; None when nobody has attacked it.
+
+    Raises
+    ------
+    DuetError
+        `damaged_model` when the file does not hold what it should.
+    """
+    path = info.folder / "adversarial.json"
+    found = _json(path, "measure it again")
+    if found is None:
+        return None
+    try:
+        attacks = found["attacks"]
+        return Adversarial(
+            int(_number(found["n"], 1, 1e9)),
+            _attacked({"epsilon": 0, **found["clean"]}),
+            {
+                str(name): sorted((_attacked(p) for p in a["epsilons"]), key=lambda p: p.epsilon)
+                for name, a in attacks.items()
+            },
+            {str(name): str(attack.get("setting", "")) for name, attack in attacks.items()},
+            str(found.get("command", "")),
+            str(found.get("note", "")),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path, _fault(error), "measure it again") from None
+
+
+def _attacked(found: dict[str, Any]) -> Attacked:
+    return Attacked(
+        int(_number(found["epsilon"], 0, 255)),
+        _number(found["accuracy"]),
+        _interval(found["accuracy_95"]),
+    )
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a short run on a share of the training data came to."""
+
+    fraction: float
+    n: int
+    """Training examples."""
+    epochs: int
+    measures: dict[str, tuple[float, float]]
+    """Split -> (accuracy, unweighted average recall)."""
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """`learning_curve.json`, checked."""
+
+    points: list[Learnt]
+    """From the fewest examples to the most."""
+    settings: str
+    command: str
+    note: str
+
+
+def read_learning_curve(info: ModelInfo) -> LearningCurve | None:
+    """How good short runs on shares of the training data are; None when nobody has made them.
+
+    Raises
+    ------
+    DuetError
+        `damaged_model` when the file does not hold what it should.
+    """
+    path = info.folder / "learning_curve.json"
+    found = _json(path, "measure it again")
+    if found is None:
+        return None
+    try:
+        points = [_learnt(point) for point in found["points"]]
+        return LearningCurve(
+            sorted(points, key=lambda point: point.n),
+            str(found.get("settings", "")),
+            str(found.get("command", "")),
+            str(found.get("note", "")),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path, _fault(error), "measure it again") from None
+
+
+def _learnt(found: dict[str, Any]) -> Learnt:
+    return Learnt(
+        _number(found["fraction"]),
+        int(_number(found["n"], 1, 1e9)),
+        int(_number(found["epochs"], 1, 1e6)),
+        {
+            split: (_number(m["accuracy"]), _number(m["unweighted_average_recall"]))
+            for split, m in ((s, found[s]) for s in ("validation", "test"))
+        },
+    )
+
+
 # --- the card -----------------------------------------------------------------------------------
 
 

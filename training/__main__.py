@@ -90,6 +90,26 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("names", nargs="*", metavar="NAME", help="models to measure; all")
     report.set_defaults(run_command=_report)
 
+    attack = commands.add_parser(
+        "adversarial", help="attack a face model, write its adversarial.json"
+    )
+    attack.add_argument("name")
+    attack.add_argument(
+        "--run", type=Path, help="take gradients from this run's weights, not from the file's twin"
+    )
+    attack.add_argument("--faces", type=_positive, default=1000, help="how many test faces")
+    attack.set_defaults(run_command=_adversarial)
+
+    curve = commands.add_parser(
+        "learning-curve",
+        help="short runs on shares of the data, write learning_curve.json; resumes",
+    )
+    curve.add_argument("name")
+    curve.add_argument("--fractions", type=_share, nargs="+", help="0 to 1; 0.05 to 1 by default")
+    curve.add_argument("--epochs", type=_positive, help="on all data")
+    curve.add_argument("--run", type=Path, help="checkpoints (default runs/learning-curve-NAME)")
+    curve.set_defaults(run_command=_learning_curve)
+
     chart = commands.add_parser("map", help="lay out the test set as a model sees it")
     chart.add_argument("name")
     chart.set_defaults(run_command=_map)
@@ -106,12 +126,12 @@ def _parser() -> argparse.ArgumentParser:
     summarise.add_argument("--out", type=Path, help="folder (default core/summary)")
     summarise.set_defaults(run_command=_summarise)
 
-    for command in (train, export, evaluate, fusion, report, chart):
+    for command in (train, export, evaluate, fusion, report, attack, curve, chart):
         command.add_argument(
             "--models", type=Path, default=None, help="folder of model folders (default models/)"
         )
-    named = (train, export, evaluate, fusion, report, framing, chart, fetch, prepare, summarise)
-    for command in named:
+    named = (train, export, evaluate, fusion, report, attack, curve, framing, chart, fetch)
+    for command in (*named, prepare, summarise):
         command.add_argument(
             "--data", type=Path, required=True, help="folder that holds the data sets, or one set"
         )
@@ -251,6 +271,27 @@ def _report(parsed: argparse.Namespace) -> None:
     for name in names:
         measure(read_info(models / name), parsed.data)
     print(write_report(models))
+
+
+def _adversarial(parsed: argparse.Namespace) -> None:
+    from core.models import read_info
+    from training.adversarial import headline, write_adversarial
+
+    info = read_info(_models(parsed) / parsed.name)
+    print(headline(info, write_adversarial(info, parsed.data, parsed.run, parsed.faces)))
+
+
+def _learning_curve(parsed: argparse.Namespace) -> None:
+    from core.models import read_info
+    from training.export import write_json
+    from training.learning_curve import FRACTIONS, learning_curve
+
+    info = read_info(_models(parsed) / _known(parsed.name))
+    run = parsed.run or Path("runs") / f"learning-curve-{parsed.name}"
+    fractions = parsed.fractions or FRACTIONS
+    report = learning_curve(parsed.name, parsed.data, run, fractions, parsed.epochs)
+    write_json(info.folder / "learning_curve.json", report)
+    print(json.dumps(report, indent=1))
 
 
 def _framing(parsed: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 
 from core.errors import DuetError
 from core.labels import EMOTIONS
+from core.measures import BINS, mcnemar, reliability
 from core.models import Model, ModelInfo, installed
 from core.predictions import Predictions, read_predictions
+from core.reports import LearningCurve, read_adversarial, read_learning_curve
 from training.export import write_json
 from training.fairness import fairness
 from training.robustness import robustness
@@ -36,7 +39,12 @@ def write_report(models: Path) -> Path:
         "expected calibration error. How each model was made stands in its own README.md.",
         "## All models, all splits",
         _leaderboard(infos),
+        _left_out(infos),
     ]
+    if pairs := _pairs(infos):
+        parts += ["## Two models on the same examples", pairs]
+    if attacked := _attacked(infos):
+        parts += ["## When somebody means to mislead a model", attacked]
     if (models / "fusion.json").is_file():
         parts += ["## Face and voice together", _fusion(models / "fusion.json")]
     for info in infos:
@@ -69,15 +77,96 @@ def _with_interval(measures: dict[str, Any], name: str) -> str:
     return f"{measures[name]:.1%} ({low:.1%} to {high:.1%})"
 
 
+def _left_out(infos: list[ModelInfo]) -> str:
+    """What the judged data lacked or held in vain."""
+    lines = []
+    for info in infos:
+        for split, m in info.evaluation.get("splits", {}).items():
+            if missing := m.get("missing"):
+                lines.append(f"- {info.name}, {split}: no example of {', '.join(missing)}")
+            if left_out := m.get("left_out"):
+                lines.append(
+                    f"- {info.name}, {split}: {len(left_out):,} left out, the first of them "
+                    f"{left_out[0]}"
+                )
+    return "\n".join(lines)
+
+
+def _answers(info: ModelInfo) -> Predictions | None:
+    """What the model answered on the test split, if its folder says so."""
+    try:
+        return read_predictions(info)["test"]
+    except (DuetError, KeyError):
+        return None
+
+
+def _pairs(infos: list[ModelInfo]) -> str:
+    """McNemar's test of every two models of one task that were judged on the same examples."""
+    answered = [(info, found) for info in infos if (found := _answers(info)) is not None]
+    rows = []
+    for (first, a), (second, others) in combinations(answered, 2):
+        b = others.aligned_with(a) if first.task == second.task else None
+        if b is None:
+            continue
+        counts = (a.right & b.right, a.right & ~b.right, b.right & ~a.right, ~a.right & ~b.right)
+        p = mcnemar(a.right, b.right)
+        rows.append(
+            [
+                f"{first.name}, {second.name}",
+                f"{len(a):,}",
+                *(f"{int(count.sum()):,}" for count in counts),
+                f"{100 * (b.right.mean() - a.right.mean()):+.1f} points",
+                "< 0.001" if p < 0.001 else f"{p:.3f}",
+            ]
+        )
+    if not rows:
+        return ""
+    header = ["first, second", "n", "both right", "only first", "only second", "both wrong",
+              "second over first", "p"]  # fmt: skip
+    return (
+        "On the test split, example by example; p by McNemar's exact two-sided test that both err "
+        "equally often, not adjusted for the number of pairs:\n\n" + _table(header, rows)
+    )
+
+
+def _attacked(infos: list[ModelInfo]) -> str:
+    """Accuracy of all models that were attacked, one beneath the other."""
+    found = {info.name: read for info in infos if (read := read_adversarial(info)) is not None}
+    points = [p for read in found.values() for steps in read.attacks.values() for p in steps]
+    epsilons = sorted({point.epsilon for point in points})
+    rows = []
+    for model, read in found.items():
+        for name, steps in read.attacks.items():
+            at = {point.epsilon: _interval(point.accuracy, point.accuracy_95) for point in steps}
+            rows.append(
+                [
+                    model,
+                    f"{name}: {read.settings[name]}",
+                    _interval(read.clean.accuracy, read.clean.accuracy_95),
+                    *(at.get(epsilon, "") for epsilon in epsilons),
+                ]
+            )
+    if not rows:
+        return ""
+    header = ["model", "attack", "as they are", *(f"epsilon {e}/255" for e in epsilons)]
+    notes = dict.fromkeys(read.note for read in found.values())
+    by = [f"{name} on {read.n:,} test faces, by `{read.command}`." for name, read in found.items()]
+    return "\n\n".join([f"Accuracy. {' '.join(notes)}", _table(header, rows), " ".join(by)])
+
+
+def _interval(value: float, ends: tuple[float, float]) -> str:
+    return f"{value:.1%} ({ends[0]:.1%} to {ends[1]:.1%})"
+
+
 def _model(info: ModelInfo) -> list[str]:
     parts = []
-    try:
-        found = read_predictions(info)["test"]
-    except (DuetError, KeyError):
-        found = None
+    found = _answers(info)
     if found is not None:
         parts += ["### When the unsure are left out", _coverage(found)]
-        parts += ["### By emotion", _classes(info)]
+        parts += ["### How sure it is, and how often right", _calibration(found)]
+        parts += ["### By emotion", _classes(info), _recall_by_split(info)]
+    if (curve := read_learning_curve(info)) is not None:
+        parts += ["### What more data bring", _learning_curve(curve)]
     for title, name, text in (
         ("When pictures and recordings get worse", "robustness.json", _robustness),
         ("Whom it serves how well", "fairness.json", _fairness),
@@ -100,6 +189,41 @@ def _coverage(found: Predictions) -> str:
     )
 
 
+def _calibration(found: Predictions) -> str:
+    bins = reliability(found.probabilities, found.labels)
+    rows = [
+        [f"{count:,}", f"{confidence:.1%}", f"{accuracy:.1%}"]
+        for count, confidence, accuracy in zip(
+            bins.count, bins.confidence, bins.accuracy, strict=True
+        )
+    ]
+    return (
+        f"Answers of the test split in {BINS} bins of confidence, as wide as each other; expected "
+        f"calibration error {bins.error:.3f}:\n\n"
+        + _table(["answers", "mean confidence", "accuracy"], rows)
+    )
+
+
+def _learning_curve(curve: LearningCurve) -> str:
+    rows = [
+        [
+            f"{point.fraction:.0%}",
+            f"{point.n:,}",
+            f"{point.epochs}",
+            *(
+                f"{value:.1%}"
+                for split in ("validation", "test")
+                for value in point.measures[split]
+            ),
+        ]
+        for point in curve.points
+    ]
+    header = ["share", "training examples", "epochs", "validation accuracy", "validation UAR",
+              "test accuracy", "test UAR"]  # fmt: skip
+    words = [f"{curve.note} {curve.settings}.", _table(header, rows), f"By `{curve.command}`."]
+    return "\n\n".join(words)
+
+
 def _classes(info: ModelInfo) -> str:
     classes = info.evaluation["splits"]["test"]["classes"]
     rows = [
@@ -111,6 +235,14 @@ def _classes(info: ModelInfo) -> str:
         for name in EMOTIONS
     ]
     return _table(["emotion", "precision", "recall", "F1", "examples"], rows)
+
+
+def _recall_by_split(info: ModelInfo) -> str:
+    rows = []
+    for split, m in info.evaluation["splits"].items():
+        there = [(m["classes"][name]["support"], m["classes"][name]["recall"]) for name in EMOTIONS]
+        rows.append([split, *(f"{recall:.1%}" if support else "" for support, recall in there)])
+    return "Recall on every split:\n\n" + _table(["split", *EMOTIONS], rows)
 
 
 def _robustness(found: dict[str, Any]) -> str:

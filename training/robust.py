@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from core.face.tensor import FACE_SIZE, face_tensor
 from core.labels import EMOTIONS
-from core.models import find
-from training import fer2013
+from core.models import Model, find
+from training import checks, fer2013
 from training.attacks import FAST, PGD, WHITE, Attacker, as_pixels, standardised
 from training.augment_face import GENTLE, random_face
 from training.loop import Batches, Schedule, fit, one_hot
-from training.twin import mean_logits, twin, with_batch_statistics
+from training.twin import compare, mean_logits, twin, with_batch_statistics
 
 BASE = "face-cnn"
 """The shipped model whose weights training starts from."""
@@ -60,10 +60,14 @@ def train(
     schedule = SCHEDULE.lasting(epochs)
     faces = fer2013.share(splits["train"], fraction, schedule.seed)
     validation = fer2013.share(splits["validation"], fraction, schedule.seed)
+    checks.told(faces.labels, faces.left_out, "FER2013's train")
+    checks.told(validation.labels, validation.left_out, "FER2013's validation")
     base = find("face", BASE)
     start = run / "start.weights.h5"
     if not start.exists():
-        _write_start(twin(base, splits["validation"]), faces, start)
+        network = twin(base)
+        compare(network, Model(base), splits["validation"])
+        _write_start(network, faces, start)
     print("stage 1 of 1", flush=True)
     batch_size = min(schedule.batch_size, len(faces))
     steps = len(faces) // batch_size

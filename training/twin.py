@@ -28,24 +28,19 @@ MOST_APART = 0.02
 """By which their accuracies may differ; among few faces, by as much as two faces make."""
 
 
-def twin(info: ModelInfo, validation: Faces) -> keras.Model:
-    """The network of a shipped face model, in float32.
-
-    Parameters
-    ----------
-    validation : faces on which file and twin have to agree.
+def twin(info: ModelInfo) -> keras.Model:
+    """The network of a shipped face model, in float32; `compare` says whether it answers alike.
 
     Raises
     ------
     DataSetError
-        When the file is of no known architecture, or twin and file do not agree.
+        When the file is of no known architecture.
     """
     build = ARCHITECTURES.get(str(info.card.get("recipe", info.name)))
     if info.task != "face" or build is None:
         raise DataSetError(f"{info.name} is no face network whose architecture is known here.")
     model = build()
     fill(model, (info.folder / "model.tflite").read_bytes(), info.name)
-    _compare(model, Model(info), validation)
     return model
 
 
@@ -137,23 +132,30 @@ def mean_logits(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.flo
     return mean
 
 
-def _compare(model: keras.Model, shipped: Model, validation: Faces) -> None:
+def compare(model: keras.Model, shipped: Model, validation: Faces) -> float:
+    """Correlation of the logits of a network and a file on validation faces.
+
+    Raises
+    ------
+    DataSetError
+        When they do not answer alike.
+    """
     its = mean_logits(model, validation.images)
     files = classify(validation.images, shipped)[0]
     correlation = float(np.corrcoef(its.ravel(), files.ravel())[0, 1])
     accuracies = [float(np.mean(x.argmax(axis=1) == validation.labels)) for x in (its, files)]
     apart = abs(accuracies[0] - accuracies[1])
-    if correlation < LEAST_CORRELATION or apart > max(MOST_APART, 2 / len(validation)):
-        raise DataSetError(
-            f"The network rebuilt from the file of {shipped.info.name} does not answer like it "
-            f"(correlation of their logits {correlation:.4f}, accuracies {accuracies[0]:.1%} and "
-            f"{accuracies[1]:.1%}): the file was altered, or is of another architecture."
-        )
-    print(
-        f"twin of {shipped.info.name}: correlation of logits {correlation:.4f}, accuracy "
-        f"{accuracies[0]:.2%} beside {accuracies[1]:.2%} of the file",
-        flush=True,
+    found = (
+        f"correlation of their logits {correlation:.4f}, accuracies {accuracies[0]:.1%} and "
+        f"{accuracies[1]:.1%} on {len(validation):,} validation faces"
     )
+    if not correlation >= LEAST_CORRELATION or apart > max(MOST_APART, 2 / len(validation)):
+        raise DataSetError(
+            f"This network does not answer like the file of {shipped.info.name} ({found}), so "
+            "gradients of the one would say nothing of the other."
+        )
+    print(f"network and file of {shipped.info.name}: {found}", flush=True)
+    return correlation
 
 
 def with_batch_statistics(model: keras.Model, tensors: NDArray[np.float32]) -> None:

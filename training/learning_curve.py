@@ -1,0 +1,219 @@
+"""What more data bring: short runs on growing shares of the training data.
+
+They are much shorter than the run that ships, and faces are smaller, so that all of them together
+take minutes. They say how accuracy grows with data, not how good the model is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from core.face.tensor import FaceInput
+from core.labels import EMOTIONS
+from training import checks, fer2013, robust, voice, voices
+from training.architectures import ARCHITECTURES, together
+from training.augment_face import GENTLE, augmented_faces
+from training.export import rebuild
+from training.face import predicted_logits
+from training.files import DataSetError
+from training.loop import Batches, Schedule, fit, one_hot
+from training.measures import bootstrap_interval, unweighted_average_recall
+from training.recipes import RECIPES, Recipe
+from training.ship import finished_stages
+
+FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
+EPOCHS = {"face": 3, "voice": 3}
+"""On all data; of every stage, for voices."""
+MOST_TIMES = 8
+"""A share of the data is gone over so much more often that the network is updated as often as on
+all of them, but at most so many times as often."""
+FACE_SIZE = 32
+"""Pixels a side of the faces, in training and in judging."""
+CHOOSING_FACES = 1000
+"""Validation faces by which the best epoch is chosen."""
+SPLITS = ("validation", "test")
+
+Judged = dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
+"""Split -> (labels, answers)."""
+
+
+def learning_curve(
+    name: str,
+    data: Path,
+    run: Path,
+    fractions: Sequence[float] = FRACTIONS,
+    epochs: int | None = None,
+) -> dict[str, Any]:
+    """What `learning_curve.json` holds.
+
+    Parameters
+    ----------
+    run : folder of checkpoints, one below it for each fraction; what is there already goes on.
+    epochs : on all data, instead of `EPOCHS`.
+
+    Returns
+    -------
+    `points`: of each fraction `n` (training examples), `epochs` and, for validation and test,
+    `accuracy`, `accuracy_95` and `unweighted_average_recall`; `settings`.
+
+    Raises
+    ------
+    DataSetError
+        When the recipe starts from another model's weights, or the data cannot be used.
+    """
+    recipe = RECIPES[name]
+    if recipe.train is robust.train:
+        raise DataSetError(f"{name} starts from {robust.BASE}; draw the learning curve of that.")
+    whole = epochs or EPOCHS[recipe.task]
+    points = []
+    for fraction in sorted(set(fractions)):
+        count = epochs_on(fraction, whole)
+        print(f"{fraction:g} of the data, {count} epochs", flush=True)
+        points.append(_point(name, recipe, data, run / f"{fraction:g}", fraction, count))
+        print(
+            f"{points[-1]['n']:,} examples: test {points[-1]['test']['accuracy']:.1%}", flush=True
+        )
+    return {
+        "points": points,
+        "settings": _settings(recipe, whole),
+        "note": "Short runs, to show what more data bring; the model that ships was trained far "
+        "longer and is better.",
+        "command": _command(name, fractions, epochs),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def epochs_on(fraction: float, whole: int) -> int:
+    """How often a share of the data is gone over."""
+    return max(1, min(round(whole / fraction), MOST_TIMES * whole))
+
+
+def _command(name: str, fractions: Sequence[float], epochs: int | None) -> str:
+    words = [f"python -m training learning-curve {name} --data PATH"]
+    if tuple(fractions) != FRACTIONS:
+        words.append("--fractions " + " ".join(f"{f:g}" for f in fractions))
+    if epochs:
+        words.append(f"--epochs {epochs}")
+    return " ".join(words)
+
+
+def _settings(recipe: Recipe, whole: int) -> str:
+    often = (
+        f"{whole} epochs on all data, on less of them as many updates, but at most "
+        f"{MOST_TIMES * whole} epochs"
+    )
+    if recipe.task == "face":
+        return f"{often}; one stage, faces of {FACE_SIZE} px in training and in judging"
+    return f"{often}, of every stage of the recipe"
+
+
+def _point(
+    name: str, recipe: Recipe, data: Path, run: Path, fraction: float, epochs: int
+) -> dict[str, Any]:
+    short = _short_face if recipe.task == "face" else _short_voice
+    examples, judged = short(name, data, run, fraction, epochs)
+    found: dict[str, Any] = {"fraction": fraction, "n": examples, "epochs": epochs}
+    for split, (labels, answers) in judged.items():
+        found[split] = {
+            "n": len(labels),
+            "accuracy": round(float(np.mean(labels == answers)), 4),
+            "accuracy_95": [round(v, 4) for v in bootstrap_interval(labels, answers)],
+            "unweighted_average_recall": round(unweighted_average_recall(labels, answers), 4),
+        }
+    return found
+
+
+# --- faces --------------------------------------------------------------------------------------
+
+
+def _short_face(
+    name: str, data: Path, run: Path, fraction: float, epochs: int
+) -> tuple[int, Judged]:
+    """(training examples, answers) of one stage on small faces."""
+    schedule = Schedule(epochs, warmup_epochs=min(1.0, epochs / 4))
+    splits = fer2013.training_splits(data)
+    faces = fer2013.share(splits["train"], fraction, schedule.seed)
+    checks.told(faces.labels, faces.left_out, f"{fraction:g} of FER2013's train")
+    prepared = FaceInput(RECIPES[name].input["preprocessing"], FACE_SIZE)
+    small = {split: _shrunk(splits[split].images) for split in SPLITS}
+    rows = np.random.default_rng(0).permutation(len(small["validation"]))[:CHOOSING_FACES]
+
+    def validation_score(model: keras.Model) -> dict[str, float]:
+        logits = predicted_logits(model, small["validation"][rows], prepared)
+        right = logits.argmax(axis=1) == splits["validation"].labels[rows]
+        return {"score": float(np.mean(right))}
+
+    weights = fit(
+        ARCHITECTURES[name],
+        schedule,
+        max(1, len(faces) // schedule.batch_size),
+        lambda epoch: _face_batches(faces, schedule, prepared.preprocessing, epoch),
+        validation_score,
+        run / "stage1",
+        recipe={"examples": len(faces), "stage": {"size": FACE_SIZE}},
+    )
+    model = rebuild(name, weights)
+    judged = {
+        split: (
+            splits[split].labels,
+            predicted_logits(model, small[split], prepared).argmax(axis=1),
+        )
+        for split in SPLITS
+    }
+    return len(faces), judged
+
+
+def _face_batches(
+    faces: fer2013.Faces, schedule: Schedule, preprocessing: str, epoch: int
+) -> Batches:
+    size = min(schedule.batch_size, len(faces))
+    order = np.random.default_rng([schedule.seed, epoch]).permutation(len(faces))
+    targets = one_hot(faces.labels, len(EMOTIONS))
+
+    def make(index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        rows = order[index * size : (index + 1) * size]
+        rng = np.random.default_rng([schedule.seed, epoch, index])
+        images = augmented_faces(faces.images[rows], FACE_SIZE, GENTLE, rng, preprocessing)
+        return images, targets[rows]
+
+    return Batches(len(faces) // size, make)
+
+
+def _shrunk(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Faces at `FACE_SIZE`, sampled as in training."""
+    side = (FACE_SIZE, FACE_SIZE)
+    return np.stack([cv2.resize(i, side, interpolation=cv2.INTER_LINEAR) for i in images]).astype(
+        np.uint8
+    )
+
+
+# --- voices -------------------------------------------------------------------------------------
+
+
+def _short_voice(
+    name: str, data: Path, run: Path, fraction: float, epochs: int
+) -> tuple[int, Judged]:
+    """(training examples, answers) of the recipe with other epochs."""
+    recipe = RECIPES[name]
+    recipe.train(ARCHITECTURES[name], data, run, epochs=epochs, fraction=fraction)
+    model = together(
+        [
+            rebuild(name, finished_stages(run / member)[-1] / "best.weights.h5", **arguments)
+            for member, arguments in recipe.members.items()
+        ]
+    )
+    everything = voices.load(data, run.parent / "cache", voice.VARIANTS, voice.MEMBERS[0].seed)
+    judged = {}
+    for split in SPLITS:
+        part = everything.of(split)
+        judged[split] = (part.labels, voice.predicted_logits(model, part).argmax(axis=1))
+    listed = [c for c in voices.clips(data) if c.split == "train"]
+    return max(1, round(fraction * len(listed))), judged
