@@ -29,7 +29,7 @@ from training.twin import compare, mean_logits, twin, with_batch_statistics
 BASE = "face-cnn"
 """The shipped model whose weights training starts from."""
 
-SCHEDULE = Schedule(epochs=8, learning_rate=0.02, warmup_epochs=0.25)
+SCHEDULE = Schedule(epochs=4, learning_rate=0.02, warmup_epochs=0.25)
 
 LARGEST_EPSILON = 4
 """Of 255. Each attacked face draws its own, 1 to this."""
@@ -81,7 +81,7 @@ def train(
         start=start,
         recipe={
             "examples": len(faces),
-            "start": {"model": base.name, "sha256": base.sha256},
+            "initial_weights": f"the weights of {base.name} as it ships (SHA-256 {base.sha256})",
             "stage": {
                 "size": FACE_SIZE,
                 "augmentation": {**asdict(GENTLE), "erasing": 0.0},
