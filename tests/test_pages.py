@@ -393,6 +393,22 @@ def test_another_model_reads_the_kept_picture_again(analysis: FakeAnalysis) -> N
     assert len(analysis.calls) == 2  # the first answer was kept
 
 
+def test_a_model_is_loaded_only_when_it_is_chosen(
+    analysis: FakeAnalysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(models, "load", lambda found: loaded.append(found.name))
+    app = upload(start("face"), "face", FACE)
+    engine.warm().result(timeout=10)
+    for page in ("home", "voice", "face"):
+        go(app, page)
+    assert "fake-face" in loaded
+    assert "other-face" not in loaded
+    app.selectbox(key="face_model").set_value("other-face").run()
+    calm(app)
+    assert loaded[-1] == "other-face"
+
+
 def test_changing_the_way_in_keeps_the_result(analysis: FakeAnalysis) -> None:
     app = upload(start("face"), "face", FACE)
     app.button_group(key="face_way").set_value("Camera").run()

@@ -184,12 +184,8 @@ def _asked_of(recipe: Recipe, parsed: argparse.Namespace) -> dict[str, Any]:
     """What was asked for of what not every recipe has."""
     from training.files import DataSetError
 
-    asked: dict[str, Any] = {}
-    if parsed.stages:
-        if parsed.stages > len(recipe.plan):
-            stages = len(recipe.plan) or "no"
-            raise DataSetError(f"{parsed.name} has {stages} stages to choose from.")
-        asked["stages"] = parsed.stages
+    _check_stages(recipe, parsed)
+    asked: dict[str, Any] = {"stages": parsed.stages} if parsed.stages else {}
     if parsed.no_imagenet:
         if not recipe.imagenet:
             raise DataSetError(f"{parsed.name} starts from random weights anyway.")
@@ -197,10 +193,20 @@ def _asked_of(recipe: Recipe, parsed: argparse.Namespace) -> dict[str, Any]:
     return asked
 
 
+def _check_stages(recipe: Recipe, parsed: argparse.Namespace) -> None:
+    from training.files import DataSetError
+
+    if (parsed.stages or 0) > len(recipe.plan):
+        stages = len(recipe.plan) or "no"
+        raise DataSetError(f"{parsed.name} has {stages} stages to choose from.")
+
+
 def _export(parsed: argparse.Namespace) -> None:
     from training.evaluate import headline
+    from training.recipes import RECIPES
     from training.ship import ship
 
+    _check_stages(RECIPES[_known(parsed.name)], parsed)
     run = parsed.run or Path("runs") / _known(parsed.name)
     folder = ship(
         parsed.name,

@@ -166,7 +166,11 @@ def together(networks: list[keras.Model]) -> keras.Model:
     return keras.Model(inputs, outputs, name=networks[0].name)
 
 
-def face_efficientnetb7(base: str = "EfficientNetB7") -> keras.Model:
+EFFICIENTNET: Callable[..., keras.Model] = keras.applications.EfficientNetB7
+_WHOLE = {"include_top": False, "pooling": "max", "input_shape": (None, None, 3)}
+
+
+def face_efficientnetb7(base: Callable[..., keras.Model] = EFFICIENTNET) -> keras.Model:
     """EfficientNet (Tan and Le 2019) with the paper's head, on faces enlarged to RGB pictures.
 
     Input: float32 (n, height, width, 3), 0 to 255, from `core.face.tensor.face_pixels`; any size
@@ -175,12 +179,10 @@ def face_efficientnetb7(base: str = "EfficientNetB7") -> keras.Model:
 
     Parameters
     ----------
-    base : another EfficientNet of `keras.applications` in the place of the paper's.
+    base : another EfficientNet in the place of the paper's, called as those of Keras are.
     """
     inputs = keras.Input((None, None, 3), name="face")
-    features = getattr(keras.applications, base)(
-        include_top=False, weights=None, pooling="max", input_shape=(None, None, 3), name=base
-    )
+    features = base(**_WHOLE, weights=None)
     # The head in float32: its L1 and L2 terms are sums that bfloat16 would round.
     x = layers.BatchNormalization(name="head_norm", dtype="float32")(features(inputs))
     x = layers.Dense(
@@ -199,7 +201,9 @@ def face_efficientnetb7(base: str = "EfficientNetB7") -> keras.Model:
     return keras.Model(inputs, outputs, name="face-efficientnetb7")
 
 
-def take_imagenet_weights(model: keras.Model) -> None:
+def take_imagenet_weights(
+    model: keras.Model, base: Callable[..., keras.Model] = EFFICIENTNET
+) -> None:
     """Give the EfficientNet inside `model` ImageNet's weights, fetched by Keras or from its cache.
 
     Raises
@@ -208,9 +212,7 @@ def take_imagenet_weights(model: keras.Model) -> None:
         Whatever Keras raises when the weights cannot be fetched; `model` is unchanged then.
     """
     inner = next(layer for layer in model.layers if isinstance(layer, keras.Model))
-    source = getattr(keras.applications, inner.name)(
-        include_top=False, weights="imagenet", pooling="max", input_shape=(None, None, 3)
-    )
+    source = base(**_WHOLE, weights="imagenet")
     inner.set_weights(source.get_weights())
     # With these weights Keras rescales once more behind the normalisation; here that becomes part
     # of it, so that the network is the same whatever it starts from.

@@ -1,0 +1,278 @@
+"""The paper's face network: what it is made of, and its way from training into the app."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras.src.applications import efficientnet
+
+import core
+from core import models
+from core.embedding import Embedder
+from core.errors import DuetError
+from core.face.tensor import FACE_PIXELS, FaceInput
+from core.results import ImageResult
+from core.ui.samples import drawn_face
+from tests.test_training import small_data  # noqa: F401  a fixture
+from training import architectures, face, recipes
+from training.__main__ import main
+from training.architectures import ARCHITECTURES, face_efficientnetb7, take_imagenet_weights
+from training.files import DataSetError
+from training.loop import Batches, Schedule, fit
+from training.recipes import RECIPES
+from training.ship import finished_stages
+
+NAME = "face-efficientnetb7"
+
+
+def tiny(**arguments: Any) -> keras.Model:
+    """Two blocks of an EfficientNet, as narrow as they get."""
+    blocks = efficientnet.DEFAULT_BLOCKS_ARGS[:2]
+    return efficientnet.EfficientNet(
+        0.25, 0.1, 64, blocks_args=blocks, name="tiny", weights_name="b0", **arguments
+    )
+
+
+build_small = partial(face_efficientnetb7, tiny)
+
+
+@pytest.fixture(scope="module")
+def small() -> keras.Model:
+    return build_small()
+
+
+def test_it_has_as_many_parameters_as_the_paper_says() -> None:
+    network = ARCHITECTURES[NAME]()
+    assert network.count_params() == 64_765_342
+    trainable = sum(int(np.prod(w.shape)) for w in network.trainable_weights)
+    assert trainable == 64_449_495
+    assert network.get_layer("head_norm").input.shape == (None, 2560)
+
+
+def test_its_evidence_is_the_logits_as_one_place(small: keras.Model) -> None:
+    for size in (32, 64):
+        x = np.random.default_rng(size).uniform(0, 255, (2, size, size, 3)).astype(np.float32)
+        answer = small.predict_on_batch(x)
+        assert answer["evidence"].shape == (2, 1, 1, 7)
+        np.testing.assert_array_equal(answer["evidence"][:, 0, 0], answer["logits"])
+
+
+def test_its_head_is_regularised_and_the_optimiser_hears_of_it(
+    small: keras.Model, tmp_path: Path
+) -> None:
+    dense = small.get_layer("head_dense")
+    assert dense.units == 256
+    kinds = (keras.regularizers.L2, keras.regularizers.L1, keras.regularizers.L1)
+    found = (dense.kernel_regularizer, dense.activity_regularizer, dense.bias_regularizer)
+    assert [type(one) for one in found] == list(kinds)
+
+    x = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
+    y = np.eye(7, dtype=np.float32)[:4]
+    schedule = replace(face.PAPER.stages[0].schedule, epochs=1, batch_size=4)
+    trained = keras.Model(small.input, small.output["logits"])
+    before = keras.Model(small.input, small.get_layer("head_norm").output)
+    trained(x)
+    activity = np.maximum(dense(before(x)), 0).sum(axis=1).mean()
+    kernel = 0.016 * np.square(dense.kernel).sum()
+    added = float(sum(trained.losses))
+    assert added == pytest.approx(kernel + 0.006 * activity, rel=1e-3)
+    assert activity > 0
+
+    fit(
+        build_small,
+        schedule,
+        1,
+        lambda _: Batches(1, lambda _: (x, y)),
+        lambda _: {"score": 0.0},
+        tmp_path,
+    )
+    (row,) = csv.DictReader((tmp_path / "history.csv").open())
+    # An untrained network's cross-entropy is about ln 7; what is more comes of the head.
+    assert float(row["loss"]) - np.log(7) == pytest.approx(added, abs=1.5)
+
+
+def test_the_course_grows_its_pictures_with_adamax() -> None:
+    assert face.PAPER.plan == ("64 px", "128 px", "224 px")
+    for stage in face.PAPER.stages:
+        assert stage.schedule.optimiser == "adamax"
+        assert stage.schedule.label_smoothing == 0
+        assert stage.size % 32 == 0
+
+
+def test_predictions_in_batches_are_those_of_each_face(small: keras.Model) -> None:
+    faces = np.random.default_rng(1).integers(0, 255, (5, 48, 48), np.uint8)
+    prepared = FaceInput(FACE_PIXELS, 32)
+    found = face.predicted_logits(small, faces, prepared, batch_size=2)
+    both = np.concatenate([prepared(faces), prepared(faces)[:, :, ::-1]])
+    logits = small.predict_on_batch(both)["logits"]
+    np.testing.assert_allclose(found, (logits[:5] + logits[5:]) / 2, atol=1e-4)
+
+
+# --- ImageNet's weights -------------------------------------------------------------------------
+
+
+def test_imagenet_weights_make_the_network_answer_as_keras_own(
+    small: keras.Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stored = tmp_path / "tiny.weights.h5"
+    shape = (None, None, 3)
+    made_up = tiny(include_top=False, weights=None, pooling="max", input_shape=shape)
+    norm = next(x for x in made_up.layers if isinstance(x, keras.layers.Normalization))
+    norm.set_weights([np.array([0.4, 0.5, 0.6]), np.array([0.2, 0.3, 0.4]), np.array(0)])
+    made_up.save_weights(stored)
+    monkeypatch.setattr(
+        "keras.src.applications.efficientnet.file_utils.get_file", lambda *_, **__: str(stored)
+    )
+    theirs = tiny(include_top=False, weights="imagenet", pooling="max", input_shape=shape)
+    network = build_small()
+    take_imagenet_weights(network, tiny)
+    x = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    expected = theirs.predict_on_batch(x)
+    inner = network.get_layer("tiny")
+    np.testing.assert_allclose(inner.predict_on_batch(x), expected, rtol=1e-3, atol=1e-5)
+    path = tmp_path / "start.weights.h5"
+    network.save_weights(path)
+    again = build_small()
+    again.load_weights(path)
+    found = again.get_layer("tiny").predict_on_batch(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_without_imagenet_weights_it_starts_from_random_ones_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unreachable(_: keras.Model) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(face, "take_imagenet_weights", unreachable)
+    weights, words = face._start(build_small, tmp_path, imagenet=True)
+    assert weights is None
+    assert "could not be had" in words
+    assert "no route to host" in capsys.readouterr().out
+    # A run that goes on keeps what it started from, though the weights can be had by now.
+    monkeypatch.setattr(face, "take_imagenet_weights", lambda _: None)
+    assert face._start(build_small, tmp_path, imagenet=True) == (None, words)
+    weights, words = face._start(build_small, tmp_path / "another", imagenet=True)
+    assert words == "ImageNet weights"
+    assert weights is not None
+    build_small().load_weights(weights)
+    assert face._start(build_small, tmp_path / "third", imagenet=False) == (None, "random weights")
+
+
+# --- from training into the app -----------------------------------------------------------------
+
+
+@pytest.fixture
+def quick_course(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest network on small pictures, with the same machinery."""
+    stages = tuple(
+        replace(stage, size=size)
+        for stage, size in zip(face.PAPER.stages, (32, 64, 96), strict=True)
+    )
+    course = replace(face.PAPER, stages=stages)
+    recipe = replace(RECIPES[NAME], train=partial(face.train, course=course), plan=course.plan)
+    monkeypatch.setitem(recipes.RECIPES, NAME, recipe)
+    monkeypatch.setitem(architectures.ARCHITECTURES, NAME, build_small)
+
+
+@pytest.mark.usefixtures("quick_course")
+def test_from_training_without_an_export_to_an_answer_in_the_app(
+    small_data: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, folder = tmp_path / "run", tmp_path / "models"
+    common = [NAME, "--data", str(small_data), "--models", str(folder), "--run", str(run)]
+    training = ["--epochs", "1", "--no-imagenet", "--no-export"]
+    assert main(["train", *common, *training, "--stages", "1"]) == 0
+    first = json.loads((run / "stage1/state.json").read_text())
+    assert main(["train", *common, *training, "--stages", "2"]) == 0
+    assert json.loads((run / "stage1/state.json").read_text()) == first  # not trained anew
+    assert not folder.exists()
+    assert main(["export", *common, "--stages", "3"]) == 1
+    assert main(["export", *common, "--quick"]) == 0
+
+    info = models.read_info(folder / NAME)
+    assert not info.default
+    assert info.card["quantisation"] == "dynamic"
+    assert info.card["input"] == {"shape": ["n", 64, 64, 3], "preprocessing": FACE_PIXELS}
+    assert info.card["initial_weights"] == "random weights"
+    assert info.card["stages_left_out"] == ["96 px"]
+    assert "--stages 2 --no-imagenet" in info.card["command"]
+    assert [stage["stage"]["size"] for stage in info.card["stages"]] == [32, 64]
+    assert set(info.evaluation["splits"]) == {"validation", "test", "test-distinct"}
+    card = (folder / NAME / "README.md").read_text()
+    assert "Only 2 of its 3 stages of training took place" in card
+    assert "at 96 px; it is used at 64 px" in card
+    assert "It began with random weights." in card
+
+    # The float network and the file that ships answer alike.
+    best = run / "stage2/best.weights.h5"
+    network = build_small()
+    network.load_weights(best)
+    faces = np.random.default_rng(3).integers(0, 255, (3, 48, 48), np.uint8)
+    prepared = FaceInput(FACE_PIXELS, 64)
+    floats = network.predict_on_batch(prepared(faces))["logits"]
+    shipped = models.Model(info)(prepared(faces))
+    np.testing.assert_allclose(shipped["logits"], floats, atol=0.1)
+    embeddings = Embedder(info).faces(faces)
+    assert embeddings.shape == (3, 256)
+
+    # Beside the default model it is loaded only when it is named.
+    default = models.find("face").folder
+    shutil.copytree(default, folder / default.name)
+    monkeypatch.setattr(models, "MODELS_FOLDER", folder)
+    picture = drawn_face().data
+    result = core.analyze(picture)
+    assert isinstance(result, ImageResult)
+    assert result.model == default.name
+    assert result.faces[0].has_map
+    assert not any(path.name == NAME for path, *_ in models._loaded)
+    result = core.analyze(picture, face_model=NAME)
+    assert isinstance(result, ImageResult)
+    assert result.model == NAME
+    assert not result.faces[0].has_map
+    assert np.shape(result.to_dict()["faces"][0]["attention"]) == (1, 1)
+    monkeypatch.setattr(models, "_loaded", {})
+    path = folder / NAME / "model.json"
+    path.write_text(path.read_text().replace(FACE_PIXELS, "core.face.tensor.from_the_future"))
+    with pytest.raises(DuetError, match="from_the_future") as caught:
+        core.analyze(picture, face_model=NAME)
+    assert caught.value.code == "damaged_model"
+
+
+def test_what_a_recipe_cannot_do_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["--data", str(tmp_path), "--run", str(tmp_path / "run")]
+    for name, option, words in (
+        (NAME, ["--stages", "4"], "has 3 stages"),
+        ("voice-cnn", ["--stages", "1"], "has no stages"),
+        ("face-cnn", ["--no-imagenet"], "random weights anyway"),
+    ):
+        assert main(["train", name, *common, *option]) == 1
+        assert words in capsys.readouterr().err
+    assert main(["export", "voice-cnn", *common, "--stages", "1"]) == 1
+    assert "has no stages" in capsys.readouterr().err
+
+
+def test_a_stage_that_was_broken_off_can_be_left_out(tmp_path: Path) -> None:
+    for number, epochs in ((1, 5), (2, 3)):
+        stage = tmp_path / f"stage{number}"
+        stage.mkdir()
+        state = {"epoch": epochs, "recipe": {"schedule": {**vars(Schedule(epochs=5))}}}
+        (stage / "state.json").write_text(json.dumps(state))
+    with pytest.raises(DataSetError, match="broken off"):
+        finished_stages(tmp_path)
+    assert finished_stages(tmp_path, 1) == [tmp_path / "stage1"]
+    with pytest.raises(DataSetError, match="2 of these 3 stages"):
+        finished_stages(tmp_path, 3)
