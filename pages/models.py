@@ -14,7 +14,7 @@ from core.labels import EMOTIONS
 from core.measures import Curve
 from core.models import ModelInfo, installed
 from core.predictions import Predictions
-from core.reports import Evaluation, Measures
+from core.reports import Adversarial, Evaluation, Measures
 from core.results import UNSURE_BELOW
 from core.ui import boards, cards, datasets, engine, entry, exports, plots
 from core.ui.choices import ANY, one_of_few, one_of_many
@@ -180,6 +180,7 @@ def one(infos: list[ModelInfo]) -> None:
         card(info)
     elif section == "Robustness and fairness":
         robustness(info)
+        adversarial(info, [other for other in infos if other is not info])
         fairness(info)
     else:
         judged(info, section)
@@ -230,8 +231,21 @@ def training(info: ModelInfo) -> None:
     else:
         for kind, figure in plots.history(log).items():
             plots.show(figure, f"history_{kind}", plots.history_rows(log))
+    learning_curve(info)
     st.markdown("**Make it yourself**")
     st.code(reports.reproduce(info), language="sh", wrap_lines=True)
+
+
+def learning_curve(info: ModelInfo) -> None:
+    """What more data bring, where short runs were made to show it."""
+    found = engine.told(partial(reports.read_learning_curve, info))
+    if isinstance(found, Trouble):
+        engine.show_trouble(found, "learning_curve_trouble")
+    elif found is not None and found.points:
+        st.subheader("What more data bring")
+        rows = plots.learning_curve_rows(found)
+        plots.show(plots.learning_curve(found), "learning_curve", rows)
+        measured_by(f"{found.note} {found.settings}".strip(), found.command)
 
 
 WAYS: dict[str, int | None] = {"Counts": None, "By row": 1, "By column": 0}
@@ -329,6 +343,31 @@ def robustness(info: ModelInfo) -> None:
     else:
         plots.show(plots.robustness(found), "robustness", plots.robustness_rows(found))
         measured_by(f"On {found.n:,} examples of {found.split}", found.command)
+
+
+def adversarial(info: ModelInfo, others: Sequence[ModelInfo]) -> None:
+    """How far it bears pictures changed on purpose, where somebody has tried."""
+    found = engine.told(partial(reports.read_adversarial, info))
+    if isinstance(found, Trouble):
+        engine.show_trouble(found, "adversarial_trouble")
+    elif found is not None and any(found.attacks.values()):
+        st.subheader("When somebody means to mislead it")
+        beside = _attacked(others)
+        rows = plots.adversarial_rows({info.name: found, **beside})
+        plots.show(plots.adversarial(found, beside), "adversarial", rows)
+        how = "; ".join(f"{name}: {way}" for name, way in found.settings.items() if way)
+        st.caption(engine.plain(f"{found.note} {how}"))
+        measured_by(f"On {found.n:,} test faces", found.command)
+
+
+def _attacked(infos: Sequence[ModelInfo]) -> dict[str, Adversarial]:
+    """Name -> how it stands up to attacks, of the models that were attacked."""
+    found = {}
+    for info in infos:
+        attacked = engine.told(partial(reports.read_adversarial, info))
+        if isinstance(attacked, Adversarial) and any(attacked.attacks.values()):
+            found[info.name] = attacked
+    return found
 
 
 def measured_by(on: str, command: str) -> None:

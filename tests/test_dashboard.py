@@ -302,6 +302,74 @@ FAIRNESS = {
 }  # fmt: skip
 
 
+ADVERSARIAL = {
+    "n": 100,
+    "command": "python -m training adversarial face-cnn --data PATH",
+    "clean": {"accuracy": 0.7, "accuracy_95": [0.6, 0.8]},
+    "attacks": {
+        name: {
+            "setting": f"{steps} steps",
+            "epsilons": [
+                {"epsilon": e, "accuracy": left / e, "accuracy_95": [0.0, 0.5]} for e in (1, 2, 4)
+            ],
+        }
+        for name, steps, left in (("FGSM", 1, 0.4), ("PGD", 10, 0.2))
+    },
+    "note": "The attacker knows the weights.",
+}
+LEARNING_CURVE = {
+    "points": [
+        {"fraction": f, "n": int(1000 * f), "epochs": 3,
+         **{s: {"accuracy": 0.4 + 0.2 * f, "unweighted_average_recall": 0.3 + 0.2 * f}
+            for s in ("validation", "test")}}
+        for f in (1.0, 0.5)
+    ],
+    "settings": "3 epochs",
+    "command": "python -m training learning-curve face-cnn --data PATH",
+    "note": "Short runs.",
+}  # fmt: skip
+
+
+def test_attacks_and_learning_curves_are_read(folder: Path) -> None:
+    info = models.read_info(folder)
+    for name in ("adversarial.json", "learning_curve.json"):
+        (folder / name).unlink(missing_ok=True)
+    assert reports.read_adversarial(info) is None
+    assert reports.read_learning_curve(info) is None
+    (folder / "adversarial.json").write_text(json.dumps(ADVERSARIAL))
+    (folder / "learning_curve.json").write_text(json.dumps(LEARNING_CURVE))
+    attacked, curve = reports.read_adversarial(info), reports.read_learning_curve(info)
+    assert attacked is not None
+    assert curve is not None
+    figure = plots.adversarial(attacked, {"other": attacked})
+    assert figure.layout.title.text == (
+        "PGD with at most 4 grey levels a pixel leaves 5.0% right, of 70.0%"
+    )
+    assert [trace.name for trace in figure.data] == ["FGSM", "PGD", "other, PGD"]
+    assert len(plots.adversarial_rows({"it": attacked})) == 8
+    title = plots.learning_curve(curve).layout.title.text
+    assert title.startswith("1,000 instead of 500 training examples: +10.0 points")
+    assert [row["n"] for row in plots.learning_curve_rows(curve)] == [500, 1000]
+
+
+def test_attacks_and_learning_curves_are_shown_where_there_are_any(second: Path) -> None:
+    for name in ("adversarial.json", "learning_curve.json"):
+        (second / name).unlink(missing_ok=True)
+    app = view(go(start(), "models"), "One model")
+    app.selectbox(key="model").set_value(second.name).run()
+    for there in (False, True):
+        if there:
+            (second / "adversarial.json").write_text(json.dumps(ADVERSARIAL))
+            (second / "learning_curve.json").write_text(json.dumps(LEARNING_CURVE))
+        app.button_group(key="section").set_value("Training").run()
+        calm(app)
+        assert ("What more data bring" in words(app)) is there
+        app.button_group(key="section").set_value("Robustness and fairness").run()
+        calm(app)
+        assert ("leaves 5.0% right" in words(app)) is there
+        assert ("The attacker knows the weights" in words(app)) is there
+
+
 def test_robustness_and_fairness_are_read(folder: Path) -> None:
     info = models.read_info(folder)
     for name in ("robustness.json", "fairness.json"):
@@ -325,6 +393,8 @@ def test_robustness_and_fairness_are_read(folder: Path) -> None:
         ("evaluation.json", reports.read_evaluation),
         ("robustness.json", reports.read_robustness),
         ("fairness.json", reports.read_fairness),
+        ("adversarial.json", reports.read_adversarial),
+        ("learning_curve.json", reports.read_learning_curve),
     ],
 )
 @pytest.mark.parametrize(
@@ -488,6 +558,8 @@ def test_one_model_of_a_task_has_nothing_beside_it() -> None:
         ("predictions.npz", b"PK", "damaged"),
         ("robustness.json", b"3", "is no JSON object"),
         ("fairness.json", b'{"split": "test", "groups": {"sex": {"a": 1}}}', "misstates"),
+        ("adversarial.json", b'{"n": 3}', "misstates"),
+        ("learning_curve.json", b'{"points": 3}', "misstates"),
     ],
 )
 def test_a_broken_folder_gets_a_sentence_and_the_rest_works(

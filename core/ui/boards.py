@@ -57,6 +57,8 @@ def faults(info: ModelInfo) -> list[Trouble]:
         reports.read_card,
         reports.read_robustness,
         reports.read_fairness,
+        reports.read_adversarial,
+        reports.read_learning_curve,
     )
     found: list[object] = [engine.told(partial(check, info)) for check in checks]
     found.append(engine.told(lambda: reports.read_history(info.folder / "history.csv")))

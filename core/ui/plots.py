@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from core import measures
 from core.labels import EMOTIONS
 from core.measures import Curve, Reliability
-from core.reports import Fairness, History, Measures, Robustness
+from core.reports import Adversarial, Fairness, History, LearningCurve, Measures, Robustness
 from core.ui import charts, exports
 from core.ui.charts import DIVERGING, blank
 from core.ui.looks import LOOKS, rgb
@@ -36,6 +36,9 @@ BELOW = {"orientation": "h", "y": -0.28, "x": 0}
 
 FEW_EPOCHS = 12
 """Up to so many, each is marked."""
+
+MEASURES = ("accuracy", "unweighted_average_recall")
+"""In the order of `core.reports.Learnt.measures`."""
 
 FEWEST_ANSWERED = 0.01
 """Share of examples below which the accuracy of the answered says nothing."""
@@ -610,6 +613,114 @@ def robustness_rows(found: Robustness) -> Rows:
         {"corruption": name, **vars(point)}
         for name, points in found.corruptions.items()
         for point in points
+    ]
+
+
+def adversarial(found: Adversarial, others: Mapping[str, Adversarial]) -> go.Figure:
+    """Accuracy over how far attacks may change a picture; of other models under the worst one.
+
+    Parameters
+    ----------
+    found : of the model in question. others : name -> of the models to compare it with.
+    """
+    worst = _worst_attack(found)
+    least = found.attacks[worst][-1]
+    figure = blank(
+        f"{worst} with at most {least.epsilon} grey levels a pixel leaves "
+        f"{least.accuracy:.1%} right, of {found.clean.accuracy:.1%}",
+        "largest change of a pixel (grey levels of 255; 0 is as it is)",
+        "accuracy (%)",
+        360,
+    )
+    drawn = [(name, found, name) for name in found.attacks if found.attacks[name]]
+    drawn += [(f"{model}, {(a := _worst_attack(o))}", o, a) for model, o in others.items()]
+    for number, (name, of, attack) in enumerate(drawn):
+        points = [of.clean, *of.attacks[attack]]
+        hover = "%{y:.1%} at %{x} of 255"
+        _line(
+            figure, [p.epsilon for p in points], [p.accuracy for p in points], name, number, hover
+        )
+        figure.data[-1].update(
+            mode="lines+markers", marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 8}
+        )
+    figure.update_layout(legend=BELOW)
+    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    figure.update_xaxes(dtick=1)
+    return figure
+
+
+def _worst_attack(found: Adversarial) -> str:
+    """The attack that leaves least at the largest epsilon it was tried with."""
+    tried = [name for name, points in found.attacks.items() if points]
+    return min(tried, key=lambda name: found.attacks[name][-1].accuracy)
+
+
+def adversarial_rows(found: Mapping[str, Adversarial]) -> Rows:
+    """A row for each model, attack and epsilon."""
+    return [
+        {
+            "model": model,
+            "attack": attack,
+            "epsilon": point.epsilon,
+            "n": of.n,
+            "accuracy": point.accuracy,
+            "accuracy_low": point.accuracy_95[0],
+            "accuracy_high": point.accuracy_95[1],
+        }
+        for model, of in found.items()
+        for attack, points in of.attacks.items()
+        for point in (of.clean, *points)
+    ]
+
+
+def learning_curve(found: LearningCurve) -> go.Figure:
+    """Accuracy and average recall of short runs over how many examples they learnt from."""
+    figure = blank(
+        _gain_finding(found), "training examples (logarithmic)", "on validation and test data (%)",
+        360,
+    )  # fmt: skip
+    n = [point.n for point in found.points]
+    number = 0
+    for split in ("validation", "test"):
+        for index, measure in enumerate(("accuracy", "average recall")):
+            values = [point.measures[split][index] for point in found.points]
+            hover = "%{y:.1%} from %{x:,} examples"
+            _line(figure, n, values, f"{split}, {measure}", number, hover)
+            figure.data[-1].update(
+                mode="lines+markers", marker={"symbol": SYMBOLS[number], "size": 8}
+            )
+            number += 1
+    figure.update_layout(legend=BELOW)
+    figure.update_xaxes(type="log", tickvals=n, ticktext=[f"{v:,}" for v in n])
+    figure.update_yaxes(tickformat=".0%")
+    return figure
+
+
+def _gain_finding(found: LearningCurve) -> str:
+    if len(found.points) < 2:
+        return "One short run does not show what more data bring"
+    less, most = found.points[-2:]
+    gain = 100 * (most.measures["test"][0] - less.measures["test"][0])
+    return (
+        f"{most.n:,} instead of {less.n:,} training examples: {gain:+.1f} points of test accuracy "
+        "in short runs"
+    )
+
+
+def learning_curve_rows(found: LearningCurve) -> Rows:
+    """A row for each short run."""
+    return [
+        {
+            "fraction": point.fraction,
+            "n": point.n,
+            "epochs": point.epochs,
+            **{
+                f"{split}_{name}": value
+                for split, values in point.measures.items()
+                for name, value in zip(MEASURES, values, strict=True)
+            },
+        }
+        for point in found.points
     ]
 
 
