@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -14,10 +15,11 @@ import pytest
 from core.face.tensor import FACE_SIZE, face_tensor
 from core.labels import EMOTIONS
 from core.measures import confusion_matrix
-from core.models import Model, read_info
-from core.predictions import read_predictions
+from core.models import MODELS_FOLDER, Model, read_info
+from core.predictions import read_predictions, write_predictions
 from tests.media_makers import wav
-from training import fer2013, fusion, measures, robustness, voice, voices
+from tests.test_dashboard import ADVERSARIAL, LEARNING_CURVE
+from training import face, fer2013, fusion, measures, robustness, voice, voices
 from training.__main__ import main
 from training.architectures import ARCHITECTURES, together, voice_cnn
 from training.augment_face import STRONG, augmented_faces
@@ -32,6 +34,7 @@ from training.evaluate import fit_temperature
 from training.files import DataSetError, Files, locate
 from training.loop import Batches, MovingAverage, Schedule, fit
 from training.recipes import RECIPES
+from training.report import write_report
 from training.robustness import FACE_CORRUPTIONS, voice_corruptions
 
 
@@ -166,6 +169,104 @@ def test_evaluate_on_class_named_folders_names_what_it_leaves_out(tmp_path, caps
     assert main(["evaluate", "face-cnn", "--data", str(tmp_path / "nowhere")]) == 1
     assert main(["evaluate", "nobody", "--data", str(own)]) == 1
     assert MODELS_FOLDER.is_dir()
+
+
+def _spoilt_faces(data: Path, place: Path) -> Path:
+    """FER2013 with unreadable pictures in two splits and no disgust in any."""
+    shutil.copytree(data / "fer2013", place / "fer2013")
+    for folder in ("train", "test"):
+        shutil.rmtree(place / "fer2013" / folder / "disgust")
+    (place / "fer2013/train/happy/Training_90001.jpg").write_bytes(b"no picture")
+    (place / "fer2013/train/sad/Training_90002.jpg").write_bytes(b"")
+    large = cv2.imencode(".jpg", np.zeros((50, 50), np.uint8))[1].tobytes()
+    (place / "fer2013/test/sad/PrivateTest_90003.jpg").write_bytes(large)
+    return place
+
+
+def test_bad_faces_are_named_counted_and_left_out(small_data, tmp_path, capsys, monkeypatch):
+    data = _spoilt_faces(small_data, tmp_path)
+    found, whole = fer2013.load(data), fer2013.load(small_data)
+    assert [len(found[s].left_out) for s in ("train", "validation", "test")] == [2, 0, 1]
+    assert len(found["train"]) == sum(whole["train"].labels != EMOTIONS.index("disgust"))
+    monkeypatch.setattr(face, "_train_stage", lambda *arguments: tmp_path)
+    face.train(ARCHITECTURES["face-cnn"], data, tmp_path / "run")
+    said = capsys.readouterr().out
+    assert "FER2013's train holds no example of disgust" in said
+    assert "left out of FER2013's train: 2" in said
+    assert "train/happy/Training_90001.jpg: it is not a 48x48 image" in said
+    models = tmp_path / "models"
+    shutil.copytree(MODELS_FOLDER / "face-cnn", models / "face-cnn")
+    evaluate = ["evaluate", "face-cnn", "--data", str(data), "--models", str(models), "--write"]
+    assert main(evaluate) == 0
+    said = capsys.readouterr().out
+    assert "no example of disgust" in said
+    assert "left out: 1, the first of them test/sad/PrivateTest_90003" in said
+    report = write_report(models).read_text()
+    assert "- face-cnn, test: no example of disgust" in report
+    assert "- face-cnn, test: 1 left out, the first of them test/sad/PrivateTest_90003" in report
+
+
+def test_one_emotion_is_no_run(small_data, tmp_path, capsys):
+    for folder in ("train", "test"):
+        shutil.copytree(
+            small_data / "fer2013" / folder / "happy", tmp_path / "fer2013" / folder / "happy"
+        )
+    (tmp_path / "own" / "sad").mkdir(parents=True)
+    shutil.copy(next((tmp_path / "fer2013/test/happy").iterdir()), tmp_path / "own" / "sad")
+    for arguments in (
+        ["train", "face-cnn", "--data", str(tmp_path), "--run", str(tmp_path / "run")],
+        ["train", "face-cnn-robust", "--data", str(tmp_path), "--run", str(tmp_path / "run")],
+        ["evaluate", "face-cnn", "--data", str(tmp_path / "own")],
+    ):
+        assert main(arguments) == 1
+        assert "at least two emotions are needed" in capsys.readouterr().err
+    for picture in (tmp_path / "fer2013").rglob("*.jpg"):
+        picture.write_bytes(b"")
+    assert main(["train", "face-cnn", "--data", str(tmp_path), "--run", str(tmp_path / "run")]) == 1
+    assert "cannot be read, the first of them" in capsys.readouterr().err
+
+
+def test_clips_of_no_length_are_named_counted_and_left_out(small_data, tmp_path, capsys):
+    data = tmp_path / "data"
+    place = data / "ravdess" / "Actor_01"
+    place.mkdir(parents=True)
+    original = small_data / "ravdess/Actor_01/03-01-03-01-01-01-01.wav"
+    shutil.copy(original, place)
+    shutil.copy(original, place / "03-01-04-01-01-01-01.wav")
+    (place / "03-01-05-01-01-01-01.wav").write_bytes(wav(np.zeros(0, np.float32), rate=16_000))
+    for _ in range(2):  # the second time from the cache
+        found = voices.load(data, tmp_path / "cache")
+        assert len(found) == 2
+        assert (
+            "left out 1 of 3 clips: ravdess Actor_01/03-01-05-01-01-01-01.wav"
+            in capsys.readouterr().out
+        )
+    heard = voices.hear(data, voices.clips(data))
+    assert any("03-01-05-01-01-01-01.wav: " in fault for fault in heard.left_out)
+    assert main(["train", "voice-cnn", "--data", str(data), "--run", str(tmp_path / "run")]) == 1
+    assert "The voices' validation holds no example" in capsys.readouterr().err
+
+
+def test_the_report_compares_models_on_the_same_examples(tmp_path):
+    for name in ("face-cnn", "face-cnn-other"):
+        folder = Path(shutil.copytree(MODELS_FOLDER / "face-cnn", tmp_path / name))
+        card = json.loads((folder / "model.json").read_text())
+        (folder / "model.json").write_text(json.dumps({**card, "name": name}))
+        (folder / "adversarial.json").write_text(json.dumps(ADVERSARIAL))
+    (tmp_path / "face-cnn/learning_curve.json").write_text(json.dumps(LEARNING_CURVE))
+    info = read_info(tmp_path / "face-cnn-other")
+    found = read_predictions(info)
+    right = np.flatnonzero(found["test"].right)[:40]
+    found["test"].probabilities[right] = np.roll(found["test"].probabilities[right], 1, axis=1)
+    write_predictions(info.folder, found)
+    report = write_report(tmp_path).read_text()
+    assert "| face-cnn, face-cnn-other | 3,589 |" in report
+    assert " | 40 | 0 | " in report
+    assert "| -1.1 points | < 0.001 |" in report
+    assert "| face-cnn-other | PGD: 10 steps | 70.0% (60.0% to 80.0%) | 20.0%" in report
+    assert "### How sure it is, and how often right" in report
+    assert "| 50% | 500 | 3 | 50.0% | 40.0% | 50.0% | 40.0% |" in report
+    assert "Recall on every split" in report
 
 
 def test_unknown_names_and_missing_data_get_a_sentence(tmp_path, capsys):
