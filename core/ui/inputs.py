@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
-from streamlit.runtime.uploaded_file_manager import UploadedFile
+from streamlit.runtime.uploaded_file_manager import DeletedFile, UploadedFile
 
 from core.ui import engine, keep
 from core.ui.keep import Media
@@ -46,10 +46,9 @@ def _way(shelf: str, ways: list[str]) -> str:
 
 def _take(shelf: str, key: str, origin: keep.Origin, name: str, single: bool) -> None:
     """Callback: put what the widget holds on the shelf."""
-    value: Any = st.session_state.get(key)
-    if value is None:  # cleared: the result stays
+    files = _held(st.session_state.get(key))
+    if not files:  # cleared, or taken already: the result stays
         return
-    files: list[UploadedFile] = value if isinstance(value, list) else [value]
     came = []
     for file in files:
         called = f"{name} {keep.count(shelf)}" if name else file.name
@@ -59,6 +58,16 @@ def _take(shelf: str, key: str, origin: keep.Origin, name: str, single: bool) ->
     keep.take(shelf, *came, single=single)
     if origin == "upload":
         keep.count(key.rsplit("_", 1)[0])  # a fresh uploader, ready for the next files
+
+
+def _held(value: Any) -> list[UploadedFile]:
+    """The files that a widget holds.
+
+    A click that comes before the run of an upload has ended starts the next run with the old
+    widget, whose files were taken and discarded: Streamlit then calls it changed once more.
+    """
+    files = value if isinstance(value, list) else [value]
+    return [file for file in files if file is not None and not isinstance(file, DeletedFile)]
 
 
 def _discard(file: UploadedFile) -> None:
