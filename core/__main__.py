@@ -73,18 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument(
         "files", nargs="+", metavar="FILE", help="a picture or a recording; - reads standard input"
     )
-    _add_model_options(analyze)
-    analyze.add_argument(
-        "--faces",
-        choices=["detect", "cropped"],
-        default="detect",
-        help="find the faces (default), or take each picture as one cropped face",
-    )
+    _add_analysis_options(analyze)
 
     pair = command("pair", _pair, "Analyse a face and a voice together.")
     pair.add_argument("picture", metavar="PICTURE")
     pair.add_argument("recording", metavar="RECORDING")
-    _add_model_options(pair)
+    _add_analysis_options(pair)
 
     command("models", _models, "List the installed models and how good they are.")
 
@@ -102,18 +96,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
+def _add_analysis_options(parser: argparse.ArgumentParser) -> None:
     for task in ("face", "voice"):
         parser.add_argument(
             f"--{task}-model", metavar="NAME", help=f"the {task} model to use, not the default"
         )
+    parser.add_argument(
+        "--faces",
+        choices=["detect", "cropped"],
+        default="detect",
+        help="find the faces (default), or take a picture as one cropped face",
+    )
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
 
 
 def _check_model_names(options: argparse.Namespace) -> None:
@@ -169,6 +168,7 @@ def _pair(options: argparse.Namespace) -> int:
             options.recording,
             face_model=options.face_model,
             voice_model=options.voice_model,
+            faces=options.faces,
         )
 
     return 0 if _answer(options, f"{options.picture} + {options.recording}", analyze) else 1
@@ -197,7 +197,10 @@ def _answer(options: argparse.Namespace, name: str, analyze: Callable[[], AnyRes
         _print_json({"source": source, "error": failure.to_dict()})
     else:
         sys.stdout.flush()
-        print(f"{source}: {failure.message} [{failure.code}]", file=sys.stderr)
+        # Most sentences begin with the file's name already.
+        named = failure.message.startswith(source)
+        blamed = failure.message if named else f"{source}: {failure.message}"
+        print(f"{blamed} [{failure.code}]", file=sys.stderr)
     return False
 
 
@@ -354,5 +357,18 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
+def _quiet_libraries() -> None:
+    """Let only Python write to the error output: LiteRT announces there how it computes."""
+    if sys.stderr is None:  # closed by whoever started us
+        return
+    descriptor = sys.stderr.fileno()
+    own = os.dup(descriptor)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    sys.stderr = open(  # noqa: SIM115 - for as long as the process lives
+        own, "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors
+    )
+
+
 if __name__ == "__main__":
+    _quiet_libraries()
     sys.exit(main())
