@@ -41,6 +41,7 @@ def why(media: Media, face: FaceResult, mirrored: bool) -> None:
             EMOTIONS,
             index=EMOTIONS.index(face.emotion.label),
             key=f"evidence_{media.id}_{face.emotion.label}",
+            persist_state="session",
         )
         st.caption(
             "Bright places raised the model's score for this emotion, the outlined ones most; "

@@ -64,7 +64,7 @@ def answer(verb: Verb, emotion: Prediction, key: str, *, small: bool = False) ->
         st.html(
             f'<div class="{kind}" style="--c:{look.colour};--ink:{ink_on(look.colour)}">'
             f"{symbol('question_mark' if emotion.unsure else look.icon)}"
-            f'<div><h2>{words} <span class="sure">· {sure}</span></h2>'
+            f'<div><h2>{words} · <span class="sure">{sure}</span></h2>'
             f"<p>{alternatives(emotion)}</p></div></div>"
         )
 

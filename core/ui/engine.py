@@ -161,7 +161,8 @@ def face(media: Media, model: str | None) -> ImageResult | Trouble:
         result = analyze(media.data, name=media.name, face_model=_ready("face", model))
         if not isinstance(result, ImageResult):
             raise DuetError(
-                "unsupported", f"{media.name} is a recording; open it on the Voice page."
+                "unsupported",
+                f"{media.name} is a recording; give a picture here, or open it on the Voice page.",
             )
         return result
 
@@ -176,7 +177,10 @@ def voice(media: Media, model: str | None) -> VoiceResult | Trouble:
 
         result = analyze(media.data, name=media.name, voice_model=_ready("voice", model))
         if not isinstance(result, VoiceResult):
-            raise DuetError("unsupported", f"{media.name} is a picture; open it on the Face page.")
+            raise DuetError(
+                "unsupported",
+                f"{media.name} is a picture; give a recording here, or open it on the Face page.",
+            )
         return result
 
     return keep.remembered(voice_key(media, model), lambda: attempt(job), worth_keeping)

@@ -106,7 +106,8 @@ STYLE = """
 .duet-table { width: 100%; border-collapse: collapse; table-layout: fixed; }
 .duet-table th { text-align: left; font-weight: 600; padding: .25rem .5rem .25rem 0; }
 .duet-table th[scope=row] { width: 30%; font-weight: 400; white-space: nowrap; }
-.duet-table td { padding: .25rem .5rem .25rem 0; font-variant-numeric: tabular-nums; }
+.duet-table td { padding: .25rem .5rem .25rem 0; font-variant-numeric: tabular-nums;
+  overflow-wrap: anywhere; }
 .duet-table td .duet-track { height: .5rem; margin-top: .1rem; }
 .duet-table .first { font-weight: 700; }
 .duet-table .duet-symbol { font-size: 1.1rem; color: var(--c); vertical-align: -.2rem;
@@ -132,6 +133,7 @@ STYLE = """
 .duet-note .duet-symbol { font-size: 1.2rem; margin-top: .1rem; }
 .duet-note.strong { font-size: 1.1rem; font-weight: 600; padding: .4rem 0; }
 .duet-note.strong .duet-symbol { font-size: 1.5rem; margin-top: 0; }
+[data-testid=stFileUploaderDropzoneInstructions] span { white-space: normal; }
 .duet-error small { opacity: .7; font-family: monospace; }
 .st-key-model_card table { display: block; overflow-x: auto; }
 div[class*="_mirror_camera"] video { transform: scaleX(-1); }
