@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from core.errors import DuetError
 from core.face.tensor import face_input
 from core.models import ModelInfo, interpreter_class, probabilities
-from core.voice.features import voice_tensor
+from core.voice.tensor import voice_input
 
 LAYERS = ("CONV_2D", "FULLY_CONNECTED")
 """Operations that a last layer can be."""
@@ -65,11 +65,12 @@ class Embedder:
 
     def voice(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Embedding (features,) of a clip at 16 kHz: its moments as the network attends to them."""
-        features, outputs = self._run(voice_tensor(samples)[0])
+        features, outputs = self._run(voice_input(self.info)(samples)[0])
         steps = features.reshape(-1, features.shape[-1])
         if "scores" not in outputs:
             return np.asarray(steps.mean(axis=0), np.float32)
-        attention = probabilities(outputs["scores"][0].T).mean(axis=0)
+        scores = outputs["scores"].reshape(len(steps), -1)
+        attention = probabilities(scores.T).mean(axis=0)
         return np.asarray(attention @ steps, np.float32)
 
     def _run(

@@ -188,10 +188,12 @@ class Model:
         the face adds; `logits` (n, 7): its mean over places. A network whose answer does not come
         apart into places gives one of them, (n, 1, 1, 7).
     voice
-        Input (n, frames, MEL_BANDS, 1) from `core.voice.features.voice_tensor`, any number of
-        frames. `evidence` (n, steps, heads, 7): what each step in time adds; `scores`
-        (n, steps, heads): their softmax over steps is the weight of each step. The logits are
-        the evidence so weighted, summed over steps and averaged over heads.
+        Input (n, ...) from the function that `input.preprocessing` names
+        (`core.voice.features.voice_tensor`, (1, frames, MEL_BANDS, 1), any number of frames, where
+        it names none; `core.voice.descriptors.descriptor_windows`, (windows, DESCRIPTORS, 1)).
+        `evidence` (n, steps, heads, 7): what each step in time adds; `scores` (n, steps, heads):
+        their softmax over all steps is the weight of each step. The logits are the evidence so
+        weighted, summed over steps and averaged over heads.
     """
 
     def __init__(self, info: ModelInfo, threads: int = 2) -> None:

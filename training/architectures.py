@@ -16,6 +16,7 @@ import numpy as np
 from keras import layers
 
 from core.labels import EMOTIONS
+from core.voice.descriptors import DESCRIPTORS
 from core.voice.features import MEL_BANDS
 
 CLASSES = len(EMOTIONS)
@@ -225,9 +226,55 @@ def take_imagenet_weights(
     own.finalize_state()
 
 
+def stacked_cnn1d() -> keras.Model:
+    """The paper's voice network: 1-D convolutions along the stacked descriptors of 2.5 s.
+
+    Input: float32 (n, DESCRIPTORS, 1), standard-scaled. Output: logits (n, 7).
+    """
+    x = inputs = keras.Input((DESCRIPTORS, 1), name="scaled")
+    for number, (filters, kernel, pool) in enumerate(
+        ((512, 5, 5), (512, 5, 5), (256, 5, 5), (256, 3, 5), (128, 3, 3)), 1
+    ):
+        x = layers.Conv1D(
+            filters, kernel, padding="same", activation="relu", name=f"conv_{number}"
+        )(x)
+        x = layers.BatchNormalization(name=f"norm_{number}")(x)
+        x = layers.MaxPooling1D(pool, strides=2, padding="same", name=f"pool_{number}")(x)
+        if number in (3, 5):
+            x = layers.Dropout(0.2, name=f"drop_{number}")(x)
+    x = layers.Dense(512, activation="relu", name="dense")(layers.Flatten(name="flat")(x))
+    x = layers.BatchNormalization(name="norm_dense")(x)
+    logits = layers.Dense(CLASSES, dtype="float32", name="answer")(x)
+    return keras.Model(inputs, logits, name="stacked-cnn1d")
+
+
+def voice_cnn1d() -> keras.Model:
+    """`stacked_cnn1d` behind its standard scaling, answering as every voice network does.
+
+    Input: float32 (n, DESCRIPTORS, 1) from `core.voice.descriptors.descriptor_windows`. Outputs,
+    by name: `logits` (n, 7), `evidence` (n, 1, 1, 7), the same as one step in time, and `scores`
+    (n, 1, 1), alike for every window. The layer `scale` has to be adapted to training data.
+    """
+    inputs = keras.Input((DESCRIPTORS, 1), name="descriptors")
+    # In float32: bfloat16 would round the first coefficients, which are in the hundreds.
+    scaled = layers.Normalization(axis=1, dtype="float32", name="scale")(inputs)
+    logits = stacked_cnn1d()(scaled)
+    evidence = layers.Reshape((1, 1, CLASSES), dtype="float32", name="evidence")(logits)
+    scores = keras.ops.zeros_like(evidence[..., 0])
+    outputs = {"logits": logits, "evidence": evidence, "scores": scores}
+    return keras.Model(inputs, outputs, name="voice-cnn1d")
+
+
+def parameters(network: keras.Model) -> int:
+    """Number of a network's parameters, without the statistics of the data that scale its input."""
+    scaling = [x for x in network.layers if isinstance(x, layers.Normalization)]
+    return network.count_params() - sum(layer.count_params() for layer in scaling)
+
+
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
     "face-cnn": face_cnn,
     "face-cnn-robust": face_cnn,
     "face-efficientnetb7": face_efficientnetb7,
     "voice-cnn": voice_cnn,
+    "voice-cnn1d": voice_cnn1d,
 }

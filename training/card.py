@@ -70,11 +70,12 @@ def _stage(stage: dict[str, Any]) -> str:
     averaged = f", weights averaged by {averaging} a step" if averaging else ""
     decay = schedule["weight_decay"]
     decayed = f", decoupled weight decay {decay}" if decay else ""
+    course = "cut on plateaus" if schedule.get("patience") else "cosine"
     size = stage.get("stage", {}).get("size")
     return (
         f"{network}{schedule['epochs']} of {schedule['optimiser']} (batch "
         f"{schedule['batch_size']}, peak "
-        f"rate {schedule['learning_rate']}, cosine{decayed}, label smoothing "
+        f"rate {schedule['learning_rate']}, {course}{decayed}, label smoothing "
         f"{schedule['label_smoothing']}{averaged}, {schedule['dtype_policy']}) "
         f"on {stage['examples']:,} examples{f' of {size} px' if size else ''}"
     )

@@ -19,6 +19,7 @@ from training.files import DataSetError
 from training.provenance import git_commit
 
 MOMENTUM = 0.9
+PLATEAU_FACTOR = 0.4
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Schedule:
     epochs: int
     decay_epochs: int | None = None
     """How long the cosine is; longer than `epochs` where a later stage does the rest."""
-    optimiser: Literal["sgd", "adamw", "adamax"] = "sgd"
-    """SGD with Nesterov momentum 0.9, AdamW, or Adamax."""
+    optimiser: Literal["sgd", "adam", "adamw", "adamax"] = "sgd"
+    """SGD with Nesterov momentum 0.9, Adam, AdamW, or Adamax."""
     batch_size: int = 128
     learning_rate: float = 0.1
     warmup_epochs: float = 2.0
@@ -39,6 +40,9 @@ class Schedule:
     averaging: float = 0.0
     """Momentum, a step, of the exponential moving average of all weights that is validated and
     kept (Polyak averaging); 0 keeps the weights as they are."""
+    patience: int = 0
+    """Epochs without a better validation after which the rate is cut, and twice as many after
+    which training ends early. 0: warm-up and cosine instead, to the last epoch."""
     dtype_policy: str = "mixed_bfloat16"
     seed: int = 7
 
@@ -110,25 +114,59 @@ def _fitted(
     return {name: values[0] for name, values in history.items()}
 
 
+def plateau_rate(schedule: Schedule, scores: list[float]) -> float:
+    """Learning rate of the next epoch: cut whenever `patience` epochs brought nothing better.
+
+    A function of the validation scores so far and of nothing else, so that a run that goes on
+    after a break does as an unbroken one.
+    """
+    cuts, waited, best = 0, 0, float("-inf")
+    for score in scores:
+        waited = 0 if score > best else waited + 1
+        best = max(best, score)
+        if waited == schedule.patience:
+            cuts, waited = cuts + 1, 0
+    return schedule.learning_rate * PLATEAU_FACTOR**cuts
+
+
+def finished(schedule: dict[str, Any], history: list[dict[str, Any]]) -> bool:
+    """Whether a run has had all its epochs, or none of the last ones brought anything better."""
+    if len(history) >= schedule["epochs"]:
+        return True
+    patience = schedule.get("patience", 0)
+    scores = [row["val_score"] for row in history]
+    return bool(patience and scores) and len(scores) - 1 - int(np.argmax(scores)) >= 2 * patience
+
+
 def optimiser(schedule: Schedule, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    if schedule.patience:
+        rate: Any = schedule.learning_rate
+    else:
+        rate = _cosine(schedule, steps_per_epoch)
+    if schedule.optimiser == "sgd":
+        chosen = keras.optimizers.SGD(
+            rate, momentum=MOMENTUM, nesterov=True, weight_decay=schedule.weight_decay
+        )
+    else:
+        kinds = {
+            "adam": keras.optimizers.Adam,
+            "adamw": keras.optimizers.AdamW,
+            "adamax": keras.optimizers.Adamax,
+        }
+        chosen = kinds[schedule.optimiser](rate, weight_decay=schedule.weight_decay or None)
+    chosen.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return chosen
+
+
+def _cosine(schedule: Schedule, steps_per_epoch: int) -> Any:
     warmup = max(1, round(schedule.warmup_epochs * steps_per_epoch))
     total = max((schedule.decay_epochs or schedule.epochs) * steps_per_epoch, warmup + 1)
-    rate = keras.optimizers.schedules.CosineDecay(
+    return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=schedule.learning_rate / 100,
         decay_steps=total - warmup,
         warmup_target=schedule.learning_rate,
         warmup_steps=warmup,
     )
-    if schedule.optimiser == "sgd":
-        chosen = keras.optimizers.SGD(
-            rate, momentum=MOMENTUM, nesterov=True, weight_decay=schedule.weight_decay
-        )
-    elif schedule.optimiser == "adamax":
-        chosen = keras.optimizers.Adamax(rate, weight_decay=schedule.weight_decay or None)
-    else:
-        chosen = keras.optimizers.AdamW(rate, weight_decay=schedule.weight_decay)
-    chosen.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    return chosen
 
 
 def fit(
@@ -200,7 +238,13 @@ def fit(
                 average.load(run / _average_of(state["last"]))
             print(f"resuming after epoch {state['epoch']} of {schedule.epochs}", flush=True)
         for epoch in range(state["epoch"], schedule.epochs):
+            if finished(state["recipe"]["schedule"], state["history"]):
+                print("nothing better for long enough: the end", flush=True)
+                break
             started = time.monotonic()
+            if schedule.patience:
+                scores = [row["val_score"] for row in state["history"]]
+                trained.optimizer.learning_rate = plateau_rate(schedule, scores)
             keras.utils.set_random_seed(schedule.seed + 1000 * (epoch + 1))
             log = one_epoch(trained, epoch_batches(epoch), [average] if average else [])
             with average.in_place() if average else nullcontext():

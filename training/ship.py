@@ -10,7 +10,7 @@ from typing import Any
 
 from core.models import MODELS_FOLDER, Model, read_info
 from core.predictions import write_predictions
-from training.architectures import together
+from training.architectures import parameters, together
 from training.card import write_card
 from training.evaluate import (
     Answers,
@@ -29,6 +29,7 @@ from training.export import (
     write_json,
 )
 from training.files import DataSetError
+from training.loop import finished
 from training.provenance import made_with
 from training.recipes import RECIPES, Recipe
 
@@ -62,15 +63,15 @@ def ship(
     shipped; if none does, the last. All measurements go into `model.json`.
     """
     recipe = RECIPES[name]
-    finished = {member: finished_stages(run / member, stages) for member in recipe.members}
+    trained = {member: finished_stages(run / member, stages) for member in recipe.members}
     network = together(
         [
-            rebuild(name, finished[member][-1] / "best.weights.h5", **arguments)
+            rebuild(name, trained[member][-1] / "best.weights.h5", **arguments)
             for member, arguments in recipe.members.items()
         ]
     )
     examples = [] if quick else recipe.examples(data)
-    card = _card(name, recipe, network.count_params(), finished) | made_with(run)
+    card = _card(name, recipe, parameters(network), trained) | made_with(run)
     if called and called != name:
         card.update(name=called, title=f"{recipe.title} ({called})", default=False)
     measured: dict[str, Any] = {}
@@ -98,7 +99,7 @@ def ship(
         quantisation=quantisation,
         quantisations=measured,
     )
-    folder = write_folder(card["name"], content, card, _history(finished), models)
+    folder = write_folder(card["name"], content, card, _history(trained), models)
     write_evaluation(folder, data)
     return folder
 
@@ -143,7 +144,7 @@ def finished_stages(run: Path, most: int | None = None) -> list[Path]:
         raise DataSetError(f"{run} holds {len(stages)} of these {most} stages; train them first.")
     for stage in stages:
         state = _state(stage)
-        if state["epoch"] < state["recipe"]["schedule"]["epochs"]:
+        if not finished(state["recipe"]["schedule"], state["history"]):
             raise DataSetError(f"{stage} was broken off; the train command goes on with it.")
     return stages
 

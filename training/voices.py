@@ -179,11 +179,11 @@ class HeardClips:
 
 def hear(data: Path | str, chosen: list[Clip]) -> HeardClips:
     """Decode clips and find the speech in them."""
-    archives = {corpus: Files(path) for corpus, path in _found(data).items()}
+    opened = archives(data)
     kept, samples, segments, left_out = [], [], [], []
     for clip in chosen:
         try:
-            decoded = decode_audio(archives[clip.corpus].read(clip.path), clip.path)
+            decoded = decode_audio(opened[clip.corpus].read(clip.path), clip.path)
             spoken = find_speech(decoded)
         except DuetError as error:
             left_out.append(f"{clip.corpus} {clip.path}: {error.message}")
@@ -192,6 +192,11 @@ def hear(data: Path | str, chosen: list[Clip]) -> HeardClips:
         samples.append(decoded.samples)
         segments.append(spoken)
     return HeardClips(kept, samples, segments, tuple(left_out))
+
+
+def archives(data: Path | str) -> dict[str, Files]:
+    """The corpora found at `data`, opened."""
+    return {corpus: Files(path) for corpus, path in _found(data).items()}
 
 
 def _found(data: Path | str) -> dict[str, Path]:
@@ -295,7 +300,7 @@ _archives: dict[str, Files] = {}
 
 
 def _open(data: Path) -> None:
-    _archives.update({corpus: Files(path) for corpus, path in _found(data).items()})
+    _archives.update(archives(data))
 
 
 def _spectrogram(job: tuple[Clip, list[int] | None]) -> NDArray[np.float16]:

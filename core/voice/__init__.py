@@ -16,11 +16,8 @@ from core.media import Recording
 from core.models import Model, probabilities
 from core.results import Moment, Prediction, QualityNote, TimelinePoint, VoiceResult
 from core.voice.activity import loudest_dbfs, speech_segments
-from core.voice.features import HOP_LENGTH, SAMPLE_RATE, voice_tensor
-
-FRAMES_PER_STEP = 8
-"""The network's strides over time multiply to this: one step of evidence every 128 ms."""
-STEP_SECONDS = FRAMES_PER_STEP * HOP_LENGTH / SAMPLE_RATE
+from core.voice.features import SAMPLE_RATE
+from core.voice.tensor import STEP_SECONDS, voice_input
 
 CHUNK_SECONDS = 30.0
 """Longer recordings go through the network in equal pieces no longer than this."""
@@ -51,7 +48,7 @@ class Evidence:
     times : (steps,) middle of each step in seconds. scores : (steps, heads), unnormalised
     attention. evidence : (steps, heads, 7), calibrated (divided by the temperature) and centred
     over the emotions. spoken : (steps,) whether somebody speaks. chunk : (steps,) number of the
-    piece of the recording that a step belongs to.
+    piece of the recording that a step belongs to. step_seconds : how long a step is.
     """
 
     times: NDArray[np.float64]
@@ -59,6 +56,7 @@ class Evidence:
     evidence: NDArray[np.float64]
     spoken: NDArray[np.bool_]
     chunk: NDArray[np.int64]
+    step_seconds: float = STEP_SECONDS
 
     def attention(self, steps: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(steps, heads): softmax of the scores over the chosen steps, 0 elsewhere."""
@@ -95,17 +93,18 @@ def gather_evidence(
     end = segments[-1][1] + SPEECH_MARGIN_SECONDS
     span = samples[int(begin * SAMPLE_RATE) : math.ceil(end * SAMPLE_RATE)]
     pieces = max(1, math.ceil(len(span) / (CHUNK_SECONDS * SAMPLE_RATE)))
+    prepared = voice_input(model.info)
     times, scores, evidence, chunk = [], [], [], []
     start = 0
     for number, piece in enumerate(np.array_split(span, pieces)):
-        tensor, first = voice_tensor(piece)
+        tensor, starts = prepared(piece)
         out = model(tensor)
-        steps = np.arange(out["scores"].shape[1])
-        offset = begin + start / SAMPLE_RATE + first * HOP_LENGTH / SAMPLE_RATE
-        times.append(offset + (steps + 0.5) * STEP_SECONDS)
-        scores.append(out["scores"][0])
-        evidence.append(out["evidence"][0])
-        chunk.append(np.full(len(steps), number))
+        rows, steps, heads = out["scores"].shape
+        offsets = begin + start / SAMPLE_RATE + starts[:, np.newaxis]
+        times.append((offsets + (np.arange(steps) + 0.5) * prepared.step_seconds).ravel())
+        scores.append(out["scores"].reshape(rows * steps, heads))
+        evidence.append(out["evidence"].reshape(rows * steps, heads, len(EMOTIONS)))
+        chunk.append(np.full(rows * steps, number))
         start += len(piece)
     calibrated = np.concatenate(evidence).astype(np.float64) / model.info.temperature
     middles = np.concatenate(times)
@@ -120,6 +119,7 @@ def gather_evidence(
         evidence=calibrated - calibrated.mean(axis=-1, keepdims=True),
         spoken=spoken if spoken.any() else ~spoken,
         chunk=np.concatenate(chunk),
+        step_seconds=prepared.step_seconds,
     )
 
 
@@ -226,7 +226,12 @@ def _moments(
     emotion: Prediction,
     segments: list[tuple[float, float]],
 ) -> tuple[Moment, ...]:
-    """Stretches with more attention than an even spread would give them, widened to 0.25 s."""
+    """Stretches with more attention than an even spread would give them, widened to 0.25 s.
+
+    None where a network attends to everything alike.
+    """
+    if not np.ptp(evidence.scores, axis=0).any():
+        return ()
     begin, end = segments[0][0], segments[-1][1]
     attention = weights.mean(axis=1)
     for_answer = evidence.evidence[..., EMOTIONS.index(emotion.label)]
@@ -235,8 +240,8 @@ def _moments(
     edges = np.flatnonzero(np.diff(np.r_[False, strong, False].astype(int)))
     found = []
     for first, last in edges.reshape(-1, 2):
-        start = evidence.times[first] - STEP_SECONDS / 2
-        stop = evidence.times[last - 1] + STEP_SECONDS / 2
+        start = evidence.times[first] - evidence.step_seconds / 2
+        stop = evidence.times[last - 1] + evidence.step_seconds / 2
         missing = max(0.0, SHORTEST_MOMENT_SECONDS - (stop - start)) / 2
         found.append(
             Moment(

@@ -1,0 +1,72 @@
+"""Which function of `core.voice` turns speech into a network's input.
+
+A model's `model.json` names the one it was trained with, at `input.preprocessing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DuetError
+from core.models import ModelInfo
+from core.voice import descriptors, features
+
+FRAMES_PER_STEP = 8
+"""Of networks on spectrograms: their strides over time multiply to this."""
+STEP_SECONDS = FRAMES_PER_STEP * features.HOP_LENGTH / features.SAMPLE_RATE
+"""One step of evidence every 128 ms."""
+
+VOICE_TENSOR = "core.voice.features.voice_tensor"
+DESCRIPTOR_WINDOWS = "core.voice.descriptors.descriptor_windows"
+
+Tensor = tuple[NDArray[np.float32], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class VoiceInput:
+    """How a model wants speech, and how much time a step of its evidence stands for."""
+
+    prepare: Callable[[NDArray[np.float32]], Tensor]
+    step_seconds: float
+
+    def __call__(self, samples: NDArray[np.float32]) -> Tensor:
+        """Samples float32 (n,) at 16 kHz -> the network's input (rows, ...), start of each row.
+
+        The starts, (rows,), are seconds into the samples.
+        """
+        return self.prepare(samples)
+
+
+def _spectrogram(samples: NDArray[np.float32]) -> Tensor:
+    tensor, first = features.voice_tensor(samples)
+    return tensor, np.array([first * features.HOP_LENGTH / features.SAMPLE_RATE])
+
+
+INPUTS = {
+    VOICE_TENSOR: VoiceInput(_spectrogram, STEP_SECONDS),
+    DESCRIPTOR_WINDOWS: VoiceInput(descriptors.descriptor_windows, descriptors.WINDOW_SECONDS),
+}
+"""By the names that models use."""
+
+
+def voice_input(info: ModelInfo) -> VoiceInput:
+    """What `model.json` says of the input; a card that says nothing means `voice_tensor`.
+
+    Raises
+    ------
+    DuetError
+        `damaged_model` when it asks for something that Duet does not know.
+    """
+    stated = info.card.get("input")
+    name = stated.get("preprocessing", VOICE_TENSOR) if isinstance(stated, dict) else VOICE_TENSOR
+    if not isinstance(name, str) or name not in INPUTS:
+        raise DuetError(
+            "damaged_model",
+            f"{info.name}/model.json asks for the preprocessing {name!r}, which this Duet does "
+            "not know; update Duet or remove the model's folder.",
+        )
+    return INPUTS[name]

@@ -1,0 +1,277 @@
+"""How `voice-cnn1d` is trained: the paper's network on its stacked descriptors.
+
+On the same speakers as `voice-cnn`, and a second time in the way of many notebooks: augmented
+copies are made first and examples are split at random then, so that copies of one clip, and
+voices of one speaker, lie on both sides. What that is worth shows in `random_split.json`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DuetError
+from core.labels import EMOTIONS
+from core.media import decode_audio
+from core.voice import descriptors
+from core.voice.change import Samples, add_noise, change_pitch_and_tempo, shift_in_time
+from core.voice.descriptors import DESCRIPTORS, descriptor_windows
+from training import voices
+from training.files import Files
+from training.loop import Batches, Schedule, fit, one_hot
+from training.measures import unweighted_average_recall
+
+SCHEDULE = Schedule(
+    epochs=50,
+    optimiser="adam",
+    batch_size=64,
+    learning_rate=1e-3,
+    weight_decay=0.0,
+    label_smoothing=0.0,
+    patience=3,
+)
+
+COPIES = 2
+"""Augmented copies of each clip, besides the clip itself."""
+
+TEST_SHARE = 0.2
+"""Of the examples, where they are split at random."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Descriptors with labels: `x` (n, DESCRIPTORS), `y` (n,), the clip that each comes from."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+    clips: tuple[voices.Clip, ...]
+    copied: NDArray[np.bool_]
+    """Whether it is an augmented copy."""
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def where(self, mask: NDArray[np.bool_]) -> Examples:
+        rows = np.flatnonzero(mask)
+        chosen = tuple(self.clips[i] for i in rows)
+        return Examples(self.x[rows], self.y[rows], chosen, self.copied[rows])
+
+    def of(self, split: str) -> Examples:
+        """Those of a split of speakers: copies of training clips only."""
+        inside = np.array([clip.split == split for clip in self.clips], bool)
+        return self.where(inside if split == "train" else inside & ~self.copied)
+
+
+def changed(samples: Samples, rng: np.random.Generator) -> Samples:
+    """One of the paper's four augmentations, drawn at random."""
+    kind = rng.integers(4)
+    if kind == 0:
+        return add_noise(samples, rng.uniform(10, 30), 0.0, rng)
+    if kind == 1:
+        return change_pitch_and_tempo(samples, 1.0, rng.uniform(0.8, 1.2))
+    if kind == 2:
+        return change_pitch_and_tempo(samples, 2 ** (rng.uniform(-2, 2) / 12), 1.0)
+    return shift_in_time(samples, rng.uniform(-0.25, 0.25))
+
+
+def load(data: Path, cache: Path, seed: int = SCHEDULE.seed) -> Examples:
+    """The first window of every clip and of its copies, computed once in parallel and kept.
+
+    A clip that cannot be decoded is named on standard output and left out. The cache is known by
+    the clips and the constants of `core.voice.descriptors`.
+    """
+    listed = voices.clips(data)
+    jobs: list[tuple[voices.Clip, list[int] | None]] = [(clip, None) for clip in listed]
+    jobs += [(clip, [seed, copy]) for copy in range(COPIES) for clip in listed]
+    constants = {k: v for k, v in vars(descriptors).items() if k.isupper()}
+    key = sha256(repr((jobs, constants)).encode()).hexdigest()[:16]
+    path = cache / f"descriptors-{key}.npy"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part.npy")
+        np.save(part, np.stack(list(_descriptors(data, jobs))))
+        part.replace(path)
+    x = np.load(path)
+    usable = np.isfinite(x).all(axis=1)
+    clips = tuple(clip for clip, _ in jobs)
+    labels = np.array([clip.label for clip in clips])
+    copied = np.array([number is not None for _, number in jobs])
+    return Examples(x, labels, clips, copied).where(usable)
+
+
+def _descriptors(
+    data: Path, jobs: list[tuple[voices.Clip, list[int] | None]]
+) -> Iterator[NDArray[np.float32]]:
+    """In the order of `jobs`; not a number where a clip cannot be used."""
+    # Spawned, not forked: whoever calls may have TensorFlow's threads running.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), context, _open, (data,)) as pool:
+        for done, row in enumerate(pool.map(_first_window, jobs, chunksize=32), 1):
+            if done % 2000 == 0 or done == len(jobs):
+                print(f"descriptors: {done} of {len(jobs)}", flush=True)
+            yield row
+
+
+_archives: dict[str, Files] = {}
+
+
+def _open(data: Path) -> None:
+    _archives.update(voices.archives(data))
+
+
+def _first_window(job: tuple[voices.Clip, list[int] | None]) -> NDArray[np.float32]:
+    clip, seed = job
+    try:
+        samples = decode_audio(_archives[clip.corpus].read(clip.path), clip.path).samples
+    except DuetError as error:
+        if seed is None:
+            print(f"left out {clip.corpus} {clip.path}: {error.message}", flush=True)
+        return np.full(DESCRIPTORS, np.nan, np.float32)
+    if seed is not None:
+        digest = int.from_bytes(sha256(clip.path.encode()).digest()[:4])
+        samples = changed(samples, np.random.default_rng([*seed, digest]))
+    first: NDArray[np.float32] = descriptor_windows(samples, most=1)[0][0, :, 0]
+    return first
+
+
+def train(
+    build: Callable[[], keras.Model],
+    data: Path,
+    run: Path,
+    epochs: int | None = None,
+    fraction: float = 1.0,
+) -> Path:
+    """Train on the training speakers, choose on the validation speakers."""
+    examples = _share(load(data, run.parent / "cache"), fraction)
+    corpora = ("ravdess", "crema_d")
+    validation = examples.of("validation")
+
+    def score(answers: NDArray[np.int64]) -> dict[str, float]:
+        of = np.array([clip.corpus for clip in validation.clips])
+        recall = {
+            f"uar_{corpus}": unweighted_average_recall(
+                validation.y[of == corpus], answers[of == corpus]
+            )
+            for corpus in corpora
+            if (of == corpus).any()
+        }
+        return {**recall, "score": float(np.mean([*recall.values()] or [0.0]))}
+
+    schedule = SCHEDULE.lasting(epochs)
+    return _fitted(build, examples.of("train"), validation, score, run / "stage1", schedule)
+
+
+def random_split(
+    build: Callable[[], keras.Model],
+    data: Path,
+    run: Path,
+    epochs: int | None = None,
+    fraction: float = 1.0,
+) -> dict[str, Any]:
+    """Train and judge in the way that leaks: copies first, then a random split of the examples.
+
+    The same network, schedule and number of examples an epoch as in `train`, and, as is usual
+    there, chosen on the examples that it is judged on.
+    """
+    examples = _share(load(data, run.parent / "cache"), fraction)
+    rng = np.random.default_rng(SCHEDULE.seed)
+    held_out = rng.random(len(examples)) < TEST_SHARE
+    test, pool = examples.where(held_out), examples.where(~held_out)
+
+    def score(answers: NDArray[np.int64]) -> dict[str, float]:
+        return {"score": float(np.mean(answers == test.y))}
+
+    schedule = SCHEDULE.lasting(epochs)
+    per_epoch = _per_epoch(examples.of("train"), schedule)
+    best = _fitted(build, pool, test, score, run / "stage1", schedule, per_epoch)
+    network = _scaled(build, pool)
+    network.load_weights(best)
+    return {
+        "n": len(test),
+        "labels": test.y,
+        "answers": _answers(network, test.x),
+        "known_speaker": float(_shared(test, pool, lambda clip: (clip.corpus, clip.speaker))),
+        "known_clip": float(_shared(test, pool, lambda clip: (clip.corpus, clip.path))),
+    }
+
+
+def _shared(
+    test: Examples, pool: Examples, key: Callable[[voices.Clip], tuple[str, str]]
+) -> np.floating:
+    """Share of the test examples whose key is in the training data too."""
+    known = {key(clip) for clip in pool.clips}
+    return np.mean([key(clip) in known for clip in test.clips])
+
+
+def _share(examples: Examples, fraction: float) -> Examples:
+    if fraction >= 1:
+        return examples
+    rng = np.random.default_rng(SCHEDULE.seed)
+    return examples.where(rng.random(len(examples)) < fraction)
+
+
+def _per_epoch(pool: Examples, schedule: Schedule) -> int:
+    """Examples an epoch: as many as there are clips, drawn anew from them and their copies."""
+    return max(min(schedule.batch_size, len(pool)), len(pool) // (1 + COPIES))
+
+
+def _scaled(build: Callable[[], keras.Model], pool: Examples) -> keras.Model:
+    """The network, its input scaled by mean and variance of the training examples."""
+    network = build()
+    scale = network.get_layer("scale")
+    rows = np.random.default_rng(0).permutation(len(pool))[:8192]
+    scale.adapt(pool.x[rows, :, np.newaxis])
+    return network
+
+
+def _answers(network: keras.Model, x: NDArray[np.float32]) -> NDArray[np.int64]:
+    parts = [
+        network.predict_on_batch(x[start : start + 256, :, np.newaxis])["logits"]
+        for start in range(0, len(x), 256)
+    ]
+    answers: NDArray[np.int64] = np.concatenate(parts).argmax(axis=1)
+    return answers
+
+
+def _fitted(
+    build: Callable[[], keras.Model],
+    pool: Examples,
+    validation: Examples,
+    score: Callable[[NDArray[np.int64]], dict[str, float]],
+    run: Path,
+    schedule: Schedule,
+    per_epoch: int | None = None,
+) -> Path:
+    per_epoch = per_epoch or _per_epoch(pool, schedule)
+    batch_size = min(schedule.batch_size, per_epoch)
+    steps = per_epoch // batch_size
+    targets = one_hot(pool.y, len(EMOTIONS))
+
+    def epoch_batches(epoch: int) -> Batches:
+        order = np.random.default_rng([schedule.seed, epoch]).permutation(len(pool))
+
+        def make(index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            rows = order[index * batch_size : (index + 1) * batch_size]
+            return pool.x[rows, :, np.newaxis], targets[rows]
+
+        return Batches(steps, make)
+
+    return fit(
+        lambda: _scaled(build, pool),
+        schedule,
+        steps,
+        epoch_batches,
+        lambda network: score(_answers(network, validation.x)),
+        run,
+        recipe={"examples": steps * batch_size, "copies": COPIES},
+    )
