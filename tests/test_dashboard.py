@@ -441,6 +441,16 @@ def second(tmp_path: Path) -> Path:
     return place
 
 
+@pytest.fixture
+def one_of_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of what ships, only the default models."""
+    place = tmp_path / "shipped"
+    place.mkdir()
+    for name in ("face-cnn", "voice-cnn"):
+        (place / name).symlink_to(models.MODELS_FOLDER / name)
+    monkeypatch.setattr(models, "MODELS_FOLDER", place)
+
+
 def view(app: AppTest, name: str) -> AppTest:
     app.button_group(key="view").set_value(name).run()
     calm(app)
@@ -523,6 +533,7 @@ def test_the_threshold_is_shared_by_the_address() -> None:
     assert "Unsure below 80%" in words(app)
 
 
+@pytest.mark.usefixtures("one_of_each")
 def test_two_models_are_compared_where_they_saw_the_same(second: Path) -> None:
     app = view(go(start(), "models"), "Side by side")
     text = words(app)
@@ -540,6 +551,7 @@ def test_two_models_are_compared_where_they_saw_the_same(second: Path) -> None:
     assert "not judged on the same examples" in words(app)
 
 
+@pytest.mark.usefixtures("one_of_each")
 def test_one_model_of_a_task_has_nothing_beside_it() -> None:
     assert "Two models of one task are needed" in words(view(go(start(), "models"), "Side by side"))
 
