@@ -9,7 +9,7 @@ from core.ui.looks import LOGO, STYLE
 
 st.set_page_config(
     page_title="Duet",
-    page_icon=":material/mood:",
+    page_icon=LOGO,
     layout="wide",
     initial_sidebar_state="collapsed",
     menu_items={"About": "Duet reads emotions from a face, from a voice and from both together."},
