@@ -129,6 +129,7 @@ def running_app(environment: Mapping[str, str], writing: bool = False) -> Iterat
     port = _free_port()
     command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.headless", "true"]
     command += ["--server.address", "localhost", "--server.port", str(port)]
+    command += ["--server.fileWatcherType", "none"]  # nobody edits the app that is measured
     process = subprocess.Popen(
         command,
         cwd=ROOT,

@@ -10,10 +10,11 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from core import driving
 from core.driving import ROOT, App, browser_path, chromium
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, FilePayload, Page
+    from playwright.sync_api import Browser, BrowserContext, FilePayload, Page
 
 __all__ = ["ROOT", "App", "browser_path", "chromium"]
 
@@ -107,11 +108,8 @@ def watched_page(browser: Browser, app: App | None = None, **options: Any) -> It
     """
     from playwright.sync_api import expect
 
-    width, height = LAPTOP
-    context = browser.new_context(viewport={"width": width, "height": height}, **options)
-    context.set_default_timeout(ANSWER_MS)
     expect.set_options(timeout=ANSWER_MS)
-    opened = context.new_page()
+    opened = _context(browser, options).new_page()
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))
     before = len(app.log()) if app else 0
@@ -119,12 +117,29 @@ def watched_page(browser: Browser, app: App | None = None, **options: Any) -> It
         yield opened
         exceptions = opened.locator("[data-testid=stException]").count()
     finally:
-        context.close()  # a session left open would go on filming
+        opened.close()  # a session left open would go on filming
     said = app.log()[before:] if app else ""
     assert errors == []
     assert exceptions == 0
     assert "Uncaught app execution" not in said
     assert "Traceback" not in said, said[said.find("Traceback") :][:3000]
+
+
+_contexts: WeakKeyDictionary[Browser, dict[str, BrowserContext]] = WeakKeyDictionary()
+
+
+def _context(browser: Browser, options: Mapping[str, Any]) -> BrowserContext:
+    """A context with these options; pages share it, and with it the scripts it has loaded.
+
+    A session of the app belongs to a page, not to the context: they see nothing of each other.
+    """
+    width, height = LAPTOP
+    known = _contexts.setdefault(browser, {})
+    key = repr(sorted(options.items()))
+    if key not in known:
+        known[key] = browser.new_context(viewport={"width": width, "height": height}, **options)
+        known[key].set_default_timeout(ANSWER_MS)
+    return known[key]
 
 
 def open_page(page: Page, app: App, path: str = "") -> None:
@@ -181,7 +196,12 @@ def wait_until_it_fits(page: Page) -> None:
 
 
 def screenshot(page: Page, path: Path) -> None:
-    """The whole page; it scrolls inside the window, so the window is made as high as the page."""
+    """The whole page, for somebody to look at; only where `DUET_SCREENSHOT` asks for it.
+
+    It scrolls inside the window, so the window is made as high as the page.
+    """
+    if "DUET_SCREENSHOT" not in os.environ:
+        return
     size = page.viewport_size
     assert size is not None
     page.wait_for_timeout(500)  # charts take their size after they appear

@@ -14,7 +14,6 @@ from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwrig
 
 from core.ui.samples import wav
 from tests.browser import (
-    ANSWER_MS,
     ROOT,
     SCREENSHOTS,
     WIDTHS,
@@ -87,9 +86,12 @@ def app() -> Iterator[App]:
 
 @pytest.fixture
 def page(browser: Browser, app: App) -> Iterator[Page]:
-    """A page that may use camera and microphone."""
+    """A page that may use camera and microphone, and that asks no other server for anything."""
+    asked: list[str] = []
     with watched_page(browser, app, permissions=["camera", "microphone"]) as opened:
+        opened.on("request", lambda request: asked.append(request.url))
         yield opened
+    assert [url for url in asked if url.startswith("http") and not url.startswith(app.url)] == []
 
 
 def answer(page: Page, key: str) -> str:
@@ -173,8 +175,8 @@ def test_upload_of_a_recording(page: Page, app: App, recording: bytes):
 def test_both_together(page: Page, app: App, picture: bytes, recording: bytes):
     open_page(page, app, "hybrid")
     upload(page, "hybrid_picture", [("photo.jpg", picture)])
+    upload(page, "hybrid_recording", [("speech.ogg", recording)])  # without waiting for the face
     face = answer(page, "hybrid_face_answer")
-    upload(page, "hybrid_recording", [("speech.ogg", recording)])
     voice = answer(page, "hybrid_voice_answer")
     fused = answer(page, "hybrid_answer")
     assert face.startswith(("Looks", "Unsure"))
@@ -227,11 +229,10 @@ def test_people_do_not_see_each_other(page: Page, app: App, browser: Browser, pi
     open_page(page, app, "face")
     upload(page, "face", [("photo.jpg", picture)])
     answer(page, "face_answer")
-    other = browser.new_page()
-    open_page(other, app, "face")
-    expect(other.locator(".st-key-face_empty")).to_be_visible()
-    assert other.locator(".st-key-face_answer").count() == 0
-    other.close()
+    with watched_page(browser, app) as other:
+        open_page(other, app, "face")
+        expect(other.locator(".st-key-face_empty")).to_be_visible()
+        assert other.locator(".st-key-face_answer").count() == 0
 
 
 def test_a_large_picture_is_kept_in_memory_only(page: Page, app: App, picture: bytes):
@@ -247,15 +248,12 @@ def test_a_large_picture_is_kept_in_memory_only(page: Page, app: App, picture: b
 
 def test_any_page_may_be_the_first_one_opened(browser: Browser):
     """Streamlit knows of the navigation only once Home.py has run; a link may lead past it."""
-    with running_app() as fresh:
-        page = browser.new_page()
+    with running_app() as fresh, watched_page(browser, fresh) as page:
         open_page(page, fresh, "voice")
         expect(page.locator("[data-testid=stTopNavLink]")).to_have_text(
-            [re.compile(name) for name in ("Home", "Face", "Voice", "Hybrid", "Live")],
-            timeout=ANSWER_MS,
+            [re.compile(name) for name in ("Home", "Face", "Voice", "Hybrid", "Live")]
         )
         expect(page.locator("h1")).to_have_text("Voice")
-        page.close()
 
 
 # --- bad input ---------------------------------------------------------------------------------
@@ -295,21 +293,16 @@ def test_recordings_without_speech(page: Page, app: App):
 # --- every page at every width -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", PAGES)
-def test_empty_pages_fit(page: Page, app: App, name: str, width: str):
-    size = WIDTHS[width]
-    page.set_viewport_size({"width": size[0], "height": size[1]})
+def test_empty_pages_fit(page: Page, app: App, name: str):
+    resize(page, "phone")
     open_page(page, app, PAGES[name])
-    wait_until_it_fits(page)
-    shoot(page, f"{name}-empty-{width}")
+    fits_at_each_width(page, f"{name}-empty")
 
 
-@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("sample", ["A drawn face", "A synthetic voice", "Both together"])
-def test_pages_with_a_result_fit(page: Page, app: App, sample: str, width: str):
-    size = WIDTHS[width]
-    page.set_viewport_size({"width": size[0], "height": size[1]})
+def test_pages_with_a_result_fit(page: Page, app: App, sample: str):
+    resize(page, "phone")
     open_page(page, app)
     page.get_by_role("button", name=sample).click()
     key = {"A drawn face": "face", "A synthetic voice": "voice", "Both together": "hybrid"}[sample]
@@ -322,8 +315,21 @@ def test_pages_with_a_result_fit(page: Page, app: App, sample: str, width: str):
     elif key == "face":
         expect(page.locator(".st-key-face_details")).to_contain_text("48 x 48 grey pixels")
     settle(page)
-    wait_until_it_fits(page)
-    shoot(page, f"{key}-result-{width}")
+    fits_at_each_width(page, f"{key}-result")
+
+
+def resize(page: Page, width: str) -> None:
+    """Make the window as wide as a phone or a laptop."""
+    wide, high = WIDTHS[width]
+    page.set_viewport_size({"width": wide, "height": high})
+
+
+def fits_at_each_width(page: Page, name: str) -> None:
+    """Nothing is cut off, whichever way the device is held."""
+    for width in WIDTHS:
+        resize(page, width)
+        wait_until_it_fits(page)
+        shoot(page, f"{name}-{width}")
 
 
 @pytest.mark.skipif("DUET_SCREENSHOT" not in os.environ, reason="only make screenshot asks for it")
