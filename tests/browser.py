@@ -195,7 +195,21 @@ def wait_until_it_fits(page: Page) -> None:
     )
 
 
-def screenshot(page: Page, path: Path) -> None:
+def resize(page: Page, width: str) -> None:
+    """Make the window as wide as a phone or a laptop."""
+    wide, high = WIDTHS[width]
+    page.set_viewport_size({"width": wide, "height": high})
+
+
+def fits_at_each_width(page: Page, name: str) -> None:
+    """Nothing is cut off, whichever way the device is held; `name` : of the screenshots."""
+    for width in WIDTHS:
+        resize(page, width)
+        wait_until_it_fits(page)
+        screenshot(page, f"{name}-{width}")
+
+
+def screenshot(page: Page, name: str) -> None:
     """The whole page, for somebody to look at; only where `DUET_SCREENSHOT` asks for it.
 
     It scrolls inside the window, so the window is made as high as the page.
@@ -208,8 +222,8 @@ def screenshot(page: Page, path: Path) -> None:
     height = page.locator("[data-testid=stMain]").evaluate("main => main.scrollHeight")
     page.set_viewport_size({"width": size["width"], "height": max(size["height"], height)})
     page.wait_for_timeout(500)
-    path.parent.mkdir(exist_ok=True)
-    page.screenshot(path=path)
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
     page.set_viewport_size(size)
 
 

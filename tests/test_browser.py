@@ -15,15 +15,15 @@ from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwrig
 from core.ui.samples import wav
 from tests.browser import (
     ROOT,
-    SCREENSHOTS,
-    WIDTHS,
     App,
     browser_path,
     choose_upload,
     chromium,
     film,
+    fits_at_each_width,
     open_page,
     photo,
+    resize,
     running_app,
     screenshot,
     settle,
@@ -32,7 +32,6 @@ from tests.browser import (
     switch_page,
     take_picture,
     upload,
-    wait_until_it_fits,
     watched_page,
 )
 
@@ -109,10 +108,6 @@ def trouble(page: Page, key: str) -> tuple[str, str]:
     return box.locator("[data-testid=stAlert]").inner_text(), code.removeprefix("error code: ")
 
 
-def shoot(page: Page, name: str) -> None:
-    screenshot(page, SCREENSHOTS / f"{name}.png")
-
-
 # --- each way in -------------------------------------------------------------------------------
 
 
@@ -123,7 +118,7 @@ def test_camera(page: Page, app: App):
     expect(page.locator(".st-key-face_picture img")).to_be_visible()
     expect(page.locator(".st-key-face_attention img")).to_be_visible()
     assert page.locator(".st-key-face_bars .duet-track").count() == 7
-    shoot(page, "face-camera")
+    screenshot(page, "face-camera")
 
 
 def test_upload_of_pictures(page: Page, app: App, picture: bytes):
@@ -151,7 +146,7 @@ def test_recorder(page: Page, app: App):
     button.click()
     answer(page, "voice_answer")
     assert page.locator(".st-key-voice_bars .duet-track").count() == 7
-    shoot(page, "voice-recorder")
+    screenshot(page, "voice-recorder")
 
 
 def test_recorder_that_stops_at_a_pause(page: Page, app: App):
@@ -169,7 +164,7 @@ def test_upload_of_a_recording(page: Page, app: App, recording: bytes):
     page.get_by_text("The sound in pictures").click()
     expect(page.locator(".st-key-voice_sound [data-testid=stPlotlyChart]").first).to_be_visible()
     assert page.locator("audio").first.evaluate("audio => audio.duration") > 1
-    shoot(page, "voice-upload")
+    screenshot(page, "voice-upload")
 
 
 def test_both_together(page: Page, app: App, picture: bytes, recording: bytes):
@@ -183,7 +178,7 @@ def test_both_together(page: Page, app: App, picture: bytes, recording: bytes):
     assert voice.startswith(("Sounds", "Unsure"))
     assert fused.startswith(("Seems", "Unsure"))
     assert len(page.locator(".st-key-hybrid_agreement").inner_text()) > 20
-    shoot(page, "hybrid")
+    screenshot(page, "hybrid")
 
 
 def test_sample_without_camera_or_microphone(page: Page, app: App):
@@ -316,20 +311,6 @@ def test_pages_with_a_result_fit(page: Page, app: App, sample: str):
         expect(page.locator(".st-key-face_details")).to_contain_text("48 x 48 grey pixels")
     settle(page)
     fits_at_each_width(page, f"{key}-result")
-
-
-def resize(page: Page, width: str) -> None:
-    """Make the window as wide as a phone or a laptop."""
-    wide, high = WIDTHS[width]
-    page.set_viewport_size({"width": wide, "height": high})
-
-
-def fits_at_each_width(page: Page, name: str) -> None:
-    """Nothing is cut off, whichever way the device is held."""
-    for width in WIDTHS:
-        resize(page, width)
-        wait_until_it_fits(page)
-        shoot(page, f"{name}-{width}")
 
 
 @pytest.mark.skipif("DUET_SCREENSHOT" not in os.environ, reason="only make screenshot asks for it")

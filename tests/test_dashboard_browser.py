@@ -8,17 +8,14 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import (
-    SCREENSHOTS,
     SHARED,
-    WIDTHS,
     App,
     browser_path,
     chromium,
+    fits_at_each_width,
     open_page,
     running_app,
-    screenshot,
     settle,
-    wait_until_it_fits,
     watched_page,
 )
 
@@ -62,10 +59,7 @@ def page(browser: Browser, app: App) -> Iterator[Page]:
 @pytest.mark.parametrize("name", VIEWS)
 def test_views_fit_at_every_width(page: Page, app: App, name: str) -> None:
     open_page(page, app, VIEWS[name])
-    for width, size in WIDTHS.items():
-        page.set_viewport_size({"width": size[0], "height": size[1]})
-        wait_until_it_fits(page)
-        screenshot(page, SCREENSHOTS / f"models-{name}-{width}.png")
+    fits_at_each_width(page, f"models-{name}")
 
 
 def test_a_cell_is_clicked_and_its_view_shared(page: Page, app: App) -> None:

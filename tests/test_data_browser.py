@@ -9,15 +9,13 @@ import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.browser import (
-    SCREENSHOTS,
-    WIDTHS,
     App,
     chromium,
+    fits_at_each_width,
     open_page,
+    resize,
     running_app,
-    screenshot,
     settle,
-    wait_until_it_fits,
     watched_page,
 )
 
@@ -77,15 +75,12 @@ def tiles(page: Page, wall: str) -> list[str]:
     return [str(button.get_attribute("title")) for button in buttons.all()]
 
 
-@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", VIEWS)
-def test_views_fit_without_the_data(page: Page, app: App, name: str, width: str) -> None:
-    size = WIDTHS[width]
-    page.set_viewport_size({"width": size[0], "height": size[1]})
+def test_views_fit_without_the_data(page: Page, app: App, name: str) -> None:
+    resize(page, "phone")
     open_page(page, app, VIEWS[name])
     expect(page.locator(".duet-finding").first).to_be_visible()
-    wait_until_it_fits(page)
-    screenshot(page, SCREENSHOTS / f"data-{name}-{width}.png")
+    fits_at_each_width(page, f"data-{name}")
 
 
 def test_a_picture_is_opened_with_the_keyboard_and_shared(page: Page, app_with_data: App) -> None:

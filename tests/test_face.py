@@ -176,7 +176,7 @@ def zoo(monkeypatch: pytest.MonkeyPatch, fresh: Path) -> Iterator[Callable[[byte
             pass
 
     server = http.server.ThreadingHTTPServer(("localhost", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     monkeypatch.setattr(detect, "YUNET_URL", f"http://localhost:{server.server_port}/yunet")
 
     def serve(given: bytes) -> list[str]:

@@ -17,7 +17,6 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import (
     ANSWER_MS,
-    SCREENSHOTS,
     WIDTHS,
     App,
     browser_path,
@@ -145,7 +144,7 @@ def test_face_voice_and_both_then_export_then_stop(page: Page, app: App):
     assert words == {row["label"] for row in rows if row["side"] == "face 1"}
     assert any(tick["sentence"].startswith("Face and voice") for tick in kept["timeline"])
     assert {"voice", "together", "event"} <= {row["side"] for row in rows}
-    screenshot(page, SCREENSHOTS / "live-summary.png")
+    screenshot(page, "live-summary")
 
 
 def read(path: Path) -> bytes:
@@ -203,7 +202,7 @@ def test_without_a_connection_pictures_come_in_turns(page: Page):
     page.get_by_text("It does not start?").click()
     page.get_by_text("Do without a connection").click()
     label(page, "faces")
-    screenshot(page, SCREENSHOTS / "live-turns.png")
+    screenshot(page, "live-turns")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -213,4 +212,4 @@ def test_the_running_page_fits(page: Page, width: str):
     start(page)
     label(page, "faces")
     wait_until_it_fits(page)
-    screenshot(page, SCREENSHOTS / f"live-running-{width}.png")
+    screenshot(page, f"live-running-{width}")
