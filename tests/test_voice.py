@@ -15,6 +15,8 @@ from core.media import SAMPLE_RATE, Recording, decode_audio
 from core.models import Model, ModelInfo, find, load
 from core.ui.samples import synthetic_voice
 from core.voice import analyze_voice, gather_evidence, overall_logits
+from core.voice.features import HOP_LENGTH
+from core.voice.tensor import FRAMES_PER_STEP
 
 HAPPY, SAD = EMOTIONS.index("happy"), EMOTIONS.index("sad")
 
@@ -23,14 +25,14 @@ class FakeModel(Model):
     """Hears `emotion(step of the recording)` and attends evenly; counts what it is given."""
 
     def __init__(self, emotion: Any = lambda tensor, step: HAPPY, temperature: float = 2.0) -> None:
-        self.info = cast(ModelInfo, SimpleNamespace(name="fake", temperature=temperature))
+        self.info = cast(ModelInfo, SimpleNamespace(name="fake", temperature=temperature, card={}))
         self.emotion = emotion
         self.frames: list[int] = []
 
     def __call__(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         frames = batch.shape[1]
         self.frames.append(frames)
-        steps = -(-frames // voice.FRAMES_PER_STEP)
+        steps = -(-frames // FRAMES_PER_STEP)
         evidence = np.zeros((1, steps, 2, 7), np.float32)
         for step in range(steps):
             evidence[0, step, :, self.emotion(batch, step)] = 8.0
@@ -95,13 +97,13 @@ def test_long_recordings_go_through_the_network_in_pieces(speech):
     model = FakeModel()
     result = analyze_voice(recording(samples), model)
     assert len(model.frames) == 3
-    assert max(model.frames) <= voice.CHUNK_SECONDS * SAMPLE_RATE / voice.HOP_LENGTH + 1
+    assert max(model.frames) <= voice.CHUNK_SECONDS * SAMPLE_RATE / HOP_LENGTH + 1
     assert (np.diff(result.attention_times) > 0).all()
 
 
 def test_the_timeline_follows_a_change_in_half_second_steps(speech):
     def emotion(tensor: np.ndarray, step: int) -> int:
-        return HAPPY if step * voice.FRAMES_PER_STEP < tensor.shape[1] / 2 else SAD
+        return HAPPY if step * FRAMES_PER_STEP < tensor.shape[1] / 2 else SAD
 
     samples = np.tile(speech, 4)[: 12 * SAMPLE_RATE]
     result = analyze_voice(recording(samples), FakeModel(emotion))

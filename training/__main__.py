@@ -110,6 +110,16 @@ def _parser() -> argparse.ArgumentParser:
     curve.add_argument("--run", type=Path, help="checkpoints (default runs/learning-curve-NAME)")
     curve.set_defaults(run_command=_learning_curve)
 
+    leak = commands.add_parser(
+        "random-split",
+        help="train voice-cnn1d on a random split of augmented copies, as notebooks do; write "
+        "what that would claim to its random_split.json",
+    )
+    leak.add_argument("--epochs", type=_positive, help="instead of its own")
+    leak.add_argument("--fraction", type=_share, default=1.0, help="share of the data, 0 to 1")
+    leak.add_argument("--run", type=Path, default=Path("runs") / "random-split", help="checkpoints")
+    leak.set_defaults(run_command=_random_split)
+
     chart = commands.add_parser("map", help="lay out the test set as a model sees it")
     chart.add_argument("name")
     chart.set_defaults(run_command=_map)
@@ -126,12 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     summarise.add_argument("--out", type=Path, help="folder (default core/summary)")
     summarise.set_defaults(run_command=_summarise)
 
-    for command in (train, export, evaluate, fusion, report, attack, curve, chart):
+    for command in (train, export, evaluate, fusion, report, attack, curve, leak, chart):
         command.add_argument(
             "--models", type=Path, default=None, help="folder of model folders (default models/)"
         )
-    named = (train, export, evaluate, fusion, report, attack, curve, framing, chart, fetch)
-    for command in (*named, prepare, summarise):
+    named = (train, export, evaluate, fusion, report, attack, curve, framing, chart, leak)
+    for command in (*named, fetch, prepare, summarise):
         command.add_argument(
             "--data", type=Path, required=True, help="folder that holds the data sets, or one set"
         )
@@ -297,6 +307,22 @@ def _learning_curve(parsed: argparse.Namespace) -> None:
     fractions = parsed.fractions or FRACTIONS
     report = learning_curve(parsed.name, parsed.data, run, fractions, parsed.epochs)
     write_json(info.folder / "learning_curve.json", report)
+    print(json.dumps(report, indent=1))
+
+
+def _random_split(parsed: argparse.Namespace) -> None:
+    from core.models import read_info
+    from training.architectures import ARCHITECTURES
+    from training.export import write_json
+    from training.voice1d import random_split
+
+    info = read_info(_models(parsed) / "voice-cnn1d")
+    build = ARCHITECTURES[info.name]
+    report = random_split(build, parsed.data, parsed.run, parsed.epochs, parsed.fraction)
+    report["command"] = "python -m training random-split --data PATH" + (
+        f" --epochs {parsed.epochs}" if parsed.epochs else ""
+    )
+    write_json(info.folder / "random_split.json", report)
     print(json.dumps(report, indent=1))
 
 

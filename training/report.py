@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -168,12 +169,34 @@ def _model(info: ModelInfo) -> list[str]:
     if (curve := read_learning_curve(info)) is not None:
         parts += ["### What more data bring", _learning_curve(curve)]
     for title, name, text in (
+        ("What a random split would claim", "random_split.json", partial(_random_split, info)),
         ("When pictures and recordings get worse", "robustness.json", _robustness),
         ("Whom it serves how well", "fairness.json", _fairness),
     ):
         if (info.folder / name).is_file():
             parts += [f"### {title}", text(json.loads((info.folder / name).read_text()))]
     return parts
+
+
+def _random_split(info: ModelInfo, found: dict[str, Any]) -> str:
+    rows = [
+        [
+            name,
+            f"{m['n']:,}",
+            _with_interval(m, "accuracy"),
+            _with_interval(m, "unweighted_average_recall"),
+        ]
+        for name, m in (
+            ("augmented copies, then a random split", found),
+            ("unheard speakers", info.evaluation["splits"]["test"]),
+        )
+    ]
+    return (
+        f"The same network, trained for {found['epochs']} epochs in the way of many notebooks "
+        f"(`{found['command']}`): {found['speaker_in_training']:.0%} of its test examples are of "
+        f"speakers, and {found['clip_in_training']:.0%} of clips, that it was trained on. The "
+        "second line is what we stand by.\n\n" + _table(["split", "n", "accuracy", "UAR"], rows)
+    )
 
 
 def _coverage(found: Predictions) -> str:

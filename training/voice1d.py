@@ -7,6 +7,7 @@ voices of one speaker, lie on both sides. What that is worth shows in `random_sp
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
@@ -23,13 +24,14 @@ from numpy.typing import NDArray
 from core.errors import DuetError
 from core.labels import EMOTIONS
 from core.media import decode_audio
+from core.models import probabilities
 from core.voice import descriptors
 from core.voice.change import Samples, add_noise, change_pitch_and_tempo, shift_in_time
 from core.voice.descriptors import DESCRIPTORS, descriptor_windows
 from training import voices
 from training.files import Files
 from training.loop import Batches, Schedule, fit, one_hot
-from training.measures import unweighted_average_recall
+from training.measures import summary, unweighted_average_recall
 
 SCHEDULE = Schedule(
     epochs=50,
@@ -193,24 +195,26 @@ def random_split(
 
     schedule = SCHEDULE.lasting(epochs)
     per_epoch = _per_epoch(examples.of("train"), schedule)
-    best = _fitted(build, pool, test, score, run / "stage1", schedule, per_epoch)
+    stage = run / "stage1"
+    best = _fitted(build, pool, test, score, stage, schedule, per_epoch)
     network = _scaled(build, pool)
     network.load_weights(best)
+    measured = summary(probabilities(_logits(network, test.x)), test.y)
+    kept = ("n", "accuracy", "accuracy_95", "unweighted_average_recall")
     return {
-        "n": len(test),
-        "labels": test.y,
-        "answers": _answers(network, test.x),
-        "known_speaker": float(_shared(test, pool, lambda clip: (clip.corpus, clip.speaker))),
-        "known_clip": float(_shared(test, pool, lambda clip: (clip.corpus, clip.path))),
+        **{name: measured[name] for name in (*kept, "unweighted_average_recall_95")},
+        "speaker_in_training": _shared(test, pool, lambda clip: (clip.corpus, clip.speaker)),
+        "clip_in_training": _shared(test, pool, lambda clip: (clip.corpus, clip.path)),
+        "copies": COPIES,
+        "examples_an_epoch": per_epoch,
+        "epochs": len(json.loads((stage / "state.json").read_text())["history"]),
     }
 
 
-def _shared(
-    test: Examples, pool: Examples, key: Callable[[voices.Clip], tuple[str, str]]
-) -> np.floating:
+def _shared(test: Examples, pool: Examples, key: Callable[[voices.Clip], tuple[str, str]]) -> float:
     """Share of the test examples whose key is in the training data too."""
     known = {key(clip) for clip in pool.clips}
-    return np.mean([key(clip) in known for clip in test.clips])
+    return round(float(np.mean([key(clip) in known for clip in test.clips])), 4)
 
 
 def _share(examples: Examples, fraction: float) -> Examples:
@@ -234,13 +238,12 @@ def _scaled(build: Callable[[], keras.Model], pool: Examples) -> keras.Model:
     return network
 
 
-def _answers(network: keras.Model, x: NDArray[np.float32]) -> NDArray[np.int64]:
+def _logits(network: keras.Model, x: NDArray[np.float32]) -> NDArray[np.float32]:
     parts = [
         network.predict_on_batch(x[start : start + 256, :, np.newaxis])["logits"]
         for start in range(0, len(x), 256)
     ]
-    answers: NDArray[np.int64] = np.concatenate(parts).argmax(axis=1)
-    return answers
+    return np.concatenate(parts)
 
 
 def _fitted(
@@ -271,7 +274,7 @@ def _fitted(
         schedule,
         steps,
         epoch_batches,
-        lambda network: score(_answers(network, validation.x)),
+        lambda network: score(_logits(network, validation.x).argmax(axis=1)),
         run,
         recipe={"examples": steps * batch_size, "copies": COPIES},
     )

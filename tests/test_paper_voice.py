@@ -1,0 +1,179 @@
+"""The paper's voice network: its descriptors, its size, its training and its leaky split."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import librosa
+import numpy as np
+import pytest
+
+import core
+from core.errors import DuetError
+from core.media import SAMPLE_RATE, decode_audio
+from core.models import Model, ModelInfo, read_info
+from core.ui.samples import synthetic_voice
+from core.voice import descriptors, gather_evidence
+from core.voice.descriptors import DESCRIPTOR_RATE, DESCRIPTORS, FRAMES, descriptor_windows
+from core.voice.tensor import voice_input
+from training import evaluate, voice1d, voices
+from training.__main__ import main
+from training.architectures import parameters, stacked_cnn1d, voice_cnn1d
+from training.loop import Schedule, finished, plateau_rate
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    return np.array(decode_audio(synthetic_voice().data).samples)
+
+
+def _librosas(window: np.ndarray) -> np.ndarray:
+    shape = {"frame_length": 2048, "hop_length": 512}
+    crossing = librosa.feature.zero_crossing_rate(window, **shape)[0]
+    energy = librosa.feature.rms(y=window, **shape)[0]
+    mfcc = librosa.feature.mfcc(y=window, sr=DESCRIPTOR_RATE, n_mfcc=20)
+    return np.concatenate([crossing, energy, mfcc.T.ravel()])
+
+
+@pytest.mark.parametrize("kind", ["speech", "noise", "quiet", "silence"])
+def test_descriptors_are_librosas(kind, speech):
+    rng = np.random.default_rng(5)
+    window = {
+        "speech": np.resize(descriptors.at_descriptor_rate(speech), descriptors.WINDOW_SAMPLES),
+        "noise": 0.1 * rng.standard_normal(descriptors.WINDOW_SAMPLES),
+        "quiet": 1e-5 * rng.standard_normal(descriptors.WINDOW_SAMPLES),
+        "silence": np.zeros(descriptors.WINDOW_SAMPLES),
+    }[kind]
+    window = np.asarray(window, np.float32)
+    ours = descriptors.descriptors(window)
+    assert ours.shape == (DESCRIPTORS,) == (FRAMES * 22,) == (2376,)
+    np.testing.assert_allclose(ours, _librosas(window), rtol=1e-4, atol=1e-4)
+
+
+def test_resampling_keeps_a_tone_and_the_length():
+    time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
+    tone = np.sin(2 * np.pi * 1000 * time).astype(np.float32)
+    sound = descriptors.at_descriptor_rate(tone)
+    assert abs(len(sound) - 2 * DESCRIPTOR_RATE) < 40
+    spectrum = np.abs(np.fft.rfft(sound[1000:-1000] * np.hanning(len(sound) - 2000)))
+    peak = spectrum.argmax() * DESCRIPTOR_RATE / (len(sound) - 2000)
+    assert peak == pytest.approx(1000, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "starts"),
+    [(0.4, [0.0]), (1.0, [0.0]), (2.0, [0.6]), (3.5, [0.6]), (4.2, [0.6, 1.1, 1.6])],
+)
+def test_windows_follow_the_recording(seconds, starts):
+    samples = np.full(round(seconds * SAMPLE_RATE), 0.1, np.float32)
+    tensor, found = descriptor_windows(samples)
+    assert found == pytest.approx(starts)
+    assert tensor.shape == (len(starts), DESCRIPTORS, 1)
+    assert np.isfinite(tensor).all()
+    assert (descriptor_windows(samples, most=1)[0] == tensor[:1]).all()
+
+
+def test_the_network_is_the_papers():
+    network = stacked_cnn1d()
+    trainable = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+    assert (network.count_params(), trainable) == (7_193_223, 7_188_871)
+    assert parameters(voice_cnn1d()) == 7_193_223
+
+
+class Windowed(Model):
+    """A network on descriptors that hears happiness in the first window, sadness later."""
+
+    def __init__(self, preprocessing: str) -> None:
+        card = {"input": {"preprocessing": preprocessing}}
+        self.info = cast(ModelInfo, SimpleNamespace(name="windowed", temperature=1.0, card=card))
+
+    def __call__(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        assert batch.shape[1:] == (DESCRIPTORS, 1)
+        evidence = np.zeros((len(batch), 1, 1, 7), np.float32)
+        evidence[0, 0, 0, 3], evidence[1:, 0, 0, 5] = 4.0, 4.0
+        return {"evidence": evidence, "scores": np.zeros((len(batch), 1, 1), np.float32)}
+
+
+def test_windows_are_steps_that_count_alike(speech):
+    samples = np.resize(speech, 5 * SAMPLE_RATE)
+    model = Windowed("core.voice.descriptors.descriptor_windows")
+    found = gather_evidence(samples, [(0.2, 4.8)], model)
+    assert found.times == pytest.approx(0.6 + 1.25 + 0.5 * np.arange(len(found.times)))
+    steps = len(found.times)
+    assert found.overall_attention()[:, 0] == pytest.approx(np.full(steps, 1 / steps))
+    result = core.voice.analyze_voice(core.media.Recording("x", samples, 16_000, 1, 0.0), model)
+    assert result.emotion.label == "sad"
+    assert result.moments == ()
+
+
+def test_an_unknown_preprocessing_is_named():
+    with pytest.raises(DuetError, match="nonsense") as caught:
+        voice_input(Windowed("nonsense").info)
+    assert caught.value.code == "damaged_model"
+
+
+def test_the_rate_falls_on_plateaus_and_training_ends_there():
+    schedule = Schedule(epochs=50, learning_rate=1.0, patience=2)
+    assert plateau_rate(schedule, []) == 1.0
+    assert plateau_rate(schedule, [0.1, 0.2, 0.1]) == 1.0
+    assert plateau_rate(schedule, [0.1, 0.2, 0.1, 0.2]) == pytest.approx(0.4)
+    assert plateau_rate(schedule, [0.1, 0.2, 0.1, 0.2, 0.3, 0.1, 0.1]) == pytest.approx(0.16)
+    rows = [{"val_score": score} for score in (0.1, 0.3, 0.2, 0.2, 0.2)]
+    known = {"epochs": 50, "patience": 2}
+    assert not finished(known, rows)
+    assert finished(known, [*rows, {"val_score": 0.3}])
+    assert finished({"epochs": 5}, rows)
+    assert not finished({"epochs": 6}, rows)
+
+
+@pytest.fixture(scope="module")
+def tiny_ravdess(tmp_path_factory) -> Path:
+    """Tones by three actors, one of them of each split, in RAVDESS's layout."""
+    from tests.media_makers import wav
+
+    data = tmp_path_factory.mktemp("voices")
+    for actor in (1, 2, 3):
+        place = data / "ravdess" / f"Actor_{actor:02}"
+        place.mkdir(parents=True)
+        for code in range(1, 9):
+            time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
+            tone = 0.3 * np.sin(2 * np.pi * (120 + 60 * code + actor) * time)
+            name = f"03-01-{code:02}-01-01-01-{actor:02}.wav"
+            (place / name).write_bytes(wav(tone.astype(np.float32), rate=SAMPLE_RATE))
+    (data / "ravdess/Actor_01/03-01-01-01-02-01-01.wav").write_bytes(b"RIFF rotten")
+    return data
+
+
+def test_it_is_trained_shipped_heard_and_set_beside_its_leaky_split(
+    tiny_ravdess, tmp_path, monkeypatch, capfd, speech
+):
+    # The made-up recordings are tones, which the real search for speech rightly refuses.
+    monkeypatch.setattr(voices, "find_speech", lambda recording: [(0.0, recording.duration)])
+    monkeypatch.setattr(evaluate, "corpus_or_emotion", lambda *_: {"recall": {}, "surprise": {}})
+    monkeypatch.setattr(voice1d, "SCHEDULE", replace(voice1d.SCHEDULE, batch_size=4))
+    models = tmp_path / "models"
+    common = ["--data", str(tiny_ravdess), "--models", str(models), "--epochs", "1"]
+    runs = tmp_path / "runs"
+    train = ["train", "voice-cnn1d", *common, "--run", str(runs / "honest"), "--quick"]
+    assert main(train) == 0
+    assert "left out ravdess" in capfd.readouterr().out
+    info = read_info(models / "voice-cnn1d")
+    assert not info.default
+    assert info.parameters == 7_193_223
+    answer = core.voice.analyze_voice(
+        core.media.Recording("x", np.resize(speech, 4 * SAMPLE_RATE), 16_000, 1, 0.0), Model(info)
+    )
+    assert sum(answer.emotion.probabilities) == pytest.approx(1)
+
+    assert main(["random-split", *common, "--run", str(runs / "leak")]) == 0
+    found = json.loads((models / "voice-cnn1d" / "random_split.json").read_text())
+    assert found["speaker_in_training"] == 1.0
+    assert found["clip_in_training"] > 0.5
+    assert found["epochs"] == 1
+    from training.report import write_report
+
+    assert "augmented copies, then a random split" in write_report(models).read_text()
