@@ -269,7 +269,12 @@ def test_a_stage_that_was_broken_off_can_be_left_out(tmp_path: Path) -> None:
     for number, epochs in ((1, 5), (2, 3)):
         stage = tmp_path / f"stage{number}"
         stage.mkdir()
-        state = {"epoch": epochs, "recipe": {"schedule": {**vars(Schedule(epochs=5))}}}
+        history = [{"val_score": 0.1 * epoch} for epoch in range(epochs)]
+        state = {
+            "epoch": epochs,
+            "recipe": {"schedule": vars(Schedule(epochs=5))},
+            "history": history,
+        }
         (stage / "state.json").write_text(json.dumps(state))
     with pytest.raises(DataSetError, match="broken off"):
         finished_stages(tmp_path)
