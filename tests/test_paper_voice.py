@@ -32,9 +32,8 @@ def speech() -> np.ndarray:
 
 
 def _librosas(window: np.ndarray) -> np.ndarray:
-    shape = {"frame_length": 2048, "hop_length": 512}
-    crossing = librosa.feature.zero_crossing_rate(window, **shape)[0]
-    energy = librosa.feature.rms(y=window, **shape)[0]
+    crossing = librosa.feature.zero_crossing_rate(window, frame_length=2048, hop_length=512)[0]
+    energy = librosa.feature.rms(y=window, frame_length=2048, hop_length=512)[0]
     mfcc = librosa.feature.mfcc(y=window, sr=DESCRIPTOR_RATE, n_mfcc=20)
     return np.concatenate([crossing, energy, mfcc.T.ravel()])
 

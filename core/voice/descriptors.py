@@ -60,7 +60,7 @@ def descriptor_windows(
     length = len(samples) / SAMPLE_RATE
     further = max(0, int((length - SKIPPED_SECONDS - WINDOW_SECONDS) / HOP_SECONDS))
     skipped = SKIPPED_SECONDS if length > 2 * SKIPPED_SECONDS else 0.0
-    starts = skipped + HOP_SECONDS * np.arange(1 + further)[:most]
+    starts = skipped + HOP_SECONDS * np.arange(1 + further, dtype=np.float64)[:most]
     sound = at_descriptor_rate(samples)
     tensor = np.stack([descriptors(_window_from(sound, start)) for start in starts])
     return tensor[..., np.newaxis], starts
