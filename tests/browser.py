@@ -119,7 +119,7 @@ def watched_page(browser: Browser, app: App | None = None, **options: Any) -> It
     finally:
         opened.close()  # a session left open would go on filming
     said = app.log()[before:] if app else ""
-    assert errors == []
+    assert not errors, errors
     assert exceptions == 0
     assert "Uncaught app execution" not in said
     assert "Traceback" not in said, said[said.find("Traceback") :][:3000]

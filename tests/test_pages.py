@@ -299,6 +299,16 @@ def test_a_model_that_knows_no_places_shows_no_map(
     assert not [box for box in app.selectbox if (box.key or "").startswith("evidence_")]
 
 
+def test_the_emotion_that_was_asked_about_stays(analysis: FakeAnalysis) -> None:
+    app = upload(start("face"), "face", FACE)
+    (asked,) = [box for box in app.selectbox if (box.key or "").startswith("evidence_")]
+    asked.set_value("fear").run()
+    assert "What speaks most for happy" not in words(app)
+    before = words(app)
+    go(app, "home")
+    assert words(go(app, "face")) == before
+
+
 def test_a_voice_gets_its_moments_and_charts(analysis: FakeAnalysis) -> None:
     app = upload(start("voice"), "voice", VOICE)
     text = words(app)
@@ -337,6 +347,8 @@ def test_one_rotten_file_does_not_hide_the_others(analysis: FakeAnalysis) -> Non
         calm(app)
         text = words(app)
         assert found in text or (name == "empty.png" and "error code: empty" in text)
+    for why in ("unsupported", "no face", "empty"):
+        assert f"no answer: {why}" in words(app)
 
 
 def test_a_defect_is_a_calm_sentence_not_a_traceback(analysis: FakeAnalysis) -> None:

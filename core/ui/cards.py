@@ -190,14 +190,17 @@ def headline(info: ModelInfo) -> str:
         name: _measures(info, f"test/{corpus}").get("unweighted_average_recall")
         for corpus, name in CORPORA.items()
     }
-    known = [f"{name} {p:.1%}" for name, p in recalls.items() if isinstance(p, float)]
+    known = [f"{k} {p:.1%}" for k, p in recalls.items() if isinstance(p, float) and 0 <= p <= 1]
     if known:
         return f"Unweighted average recall on held-out speakers: {', '.join(known)}"
     test = _measures(info, "test")
     try:
+        accuracy, recall = test["accuracy"], test["unweighted_average_recall"]
+        if not (0 <= accuracy <= 1 and 0 <= recall <= 1):
+            return "Its evaluation is damaged"
         return (
-            f"On {test['n']:,} held-out test items: {test['accuracy']:.1%} accuracy, "
-            f"{test['unweighted_average_recall']:.1%} unweighted average recall"
+            f"On {test['n']:,} held-out test items: {accuracy:.1%} accuracy, "
+            f"{recall:.1%} unweighted average recall"
         )
     except (KeyError, TypeError, ValueError):
         return "Not evaluated yet"
@@ -235,16 +238,19 @@ def chips() -> None:
     st.html(f'<div class="duet-chips">{items}</div>')
 
 
-def overview(rows: Sequence[tuple[str, Sequence[Prediction]]], key: str) -> None:
-    """What was found in each of several files: (title, its answers; none where there is none)."""
+def overview(rows: Sequence[tuple[str, Sequence[Prediction] | str]], key: str) -> None:
+    """What was found in each of several files: (title, its answers or why there is none)."""
     lines = []
-    for title, emotions in rows:
-        found = ", ".join(
-            f'<span style="--c:{LOOKS[e.label].colour};white-space:nowrap">'
-            f"{symbol(LOOKS[e.label].icon)}{e.label} {_short(e.confidence)}</span>"
-            for e in emotions
-        )
-        lines.append(f"<tr><td>{html.escape(title)}</td><td>{found or 'no answer'}</td></tr>")
+    for title, answers in rows:
+        if isinstance(answers, str):
+            found = f"no answer: {html.escape(answers)}"
+        else:
+            found = ", ".join(
+                f'<span style="--c:{LOOKS[e.label].colour};white-space:nowrap">'
+                f"{symbol(LOOKS[e.label].icon)}{e.label} {_short(e.confidence)}</span>"
+                for e in answers
+            )
+        lines.append(f"<tr><td>{html.escape(title)}</td><td>{found}</td></tr>")
     with st.expander(f"All {len(rows)} at a glance", icon=":material/table_rows:", key=key):
         st.html(
             '<table class="duet-table"><thead><tr><th scope="col">file</th>'

@@ -106,7 +106,10 @@ def _ending(course: Course[R], answers: Sequence[tuple[Media, R | Trouble]]) -> 
         rows = [
             (
                 keep.title(shelf, media),
-                [] if isinstance(result, Trouble) else course.emotions(result),
+                # A code is enough here: the sentence stands where the file is picked.
+                result.code.replace("_", " ")
+                if isinstance(result, Trouble)
+                else course.emotions(result),
             )
             for media, result in answers
         ]
