@@ -30,7 +30,7 @@ from training.attacks import (
     standardised,
 )
 from training.export import to_litert
-from training.fer2013 import Faces, load
+from training.fer2013 import Faces
 from training.files import DataSetError
 from training.loop import one_hot
 from training.twin import compare, fill, mean_logits, twin, with_batch_statistics
@@ -256,29 +256,3 @@ def test_shares_are_gone_over_more_often_but_not_without_end() -> None:
     assert [learning_curve.epochs_on(f, 3) for f in learning_curve.FRACTIONS] == [24, 24, 12, 6, 3]
     with pytest.raises(DataSetError, match="starts from face-cnn"):
         learning_curve.learning_curve("face-cnn-robust", Path("x"), Path("y"))
-
-
-def test_one_percent_of_a_learning_curve_for_voices(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[tuple[int, float]] = []
-
-    def short(name, data, run, fraction, epochs):
-        asked.append((epochs, fraction))
-        labels = np.arange(14) % 7
-        return 10, dict.fromkeys(learning_curve.SPLITS, (labels, labels))
-
-    monkeypatch.setattr(learning_curve, "_short_voice", short)
-    found = learning_curve.learning_curve("voice-cnn", tmp_path, tmp_path, (0.01, 1.0), 1)
-    assert asked == [(8, 0.01), (1, 1.0)]
-    assert found["points"][0]["test"]["unweighted_average_recall"] == 1
-
-
-def test_data_of_which_nothing_can_be_told_apart_are_refused(data: Path, tmp_path: Path) -> None:
-    assert set(load(data)["test"].labels) == set(range(7))
-    place = tmp_path / "fer2013"
-    for folder in ("train", "test"):
-        shutil.copytree(data / "fer2013" / folder / "happy", place / folder / "happy")
-    for name in ("face-cnn", "face-cnn-robust"):
-        arguments = ["train", name, "--data", str(tmp_path), "--run", str(tmp_path / "run")]
-        assert main([*arguments, "--epochs", "1"]) == 1

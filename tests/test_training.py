@@ -115,6 +115,8 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
     assert "validation" not in only
     assert main(["evaluate", *common, "--split", "nonsense"]) == 1
     assert "nonsense" in capsys.readouterr().err
+    if name == "voice-cnn":
+        _draws_a_learning_curve_of_a_finished_run(common, tmp_path)
     assert main(["report", *common]) == 0
     report = (models / "REPORT.md").read_text()
     for line in (name, "When the unsure are left out", "made worse in five steps", "Whom it"):
@@ -126,6 +128,17 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
     )
     fair = json.loads((folder / "fairness.json").read_text())
     assert sum(g["n"] for g in next(iter(fair["groups"].values())).values()) == robust["n"]
+
+
+def _draws_a_learning_curve_of_a_finished_run(common: list[str], place: Path) -> None:
+    shutil.copytree(place / "runs/voice-cnn", place / "curve/1")
+    shutil.copytree(place / "runs/cache", place / "curve/cache")
+    asked = ["--run", str(place / "curve"), "--fractions", "1", "--epochs", "1"]
+    assert main(["learning-curve", *common, *asked]) == 0
+    (point,) = json.loads((place / "models/voice-cnn/learning_curve.json").read_text())["points"]
+    assert (point["fraction"], point["epochs"]) == (1, 1)
+    assert point["test"]["n"] == 16
+    assert 0 <= point["test"]["unweighted_average_recall"] <= 1
 
 
 def test_noise_babble_and_darkness_are_as_strong_as_they_say():

@@ -6,6 +6,8 @@ take minutes. They say how accuracy grows with data, not how good the model is.
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,16 +20,17 @@ from numpy.typing import NDArray
 
 from core.face.tensor import FaceInput
 from core.labels import EMOTIONS
-from training import checks, fer2013, robust, voice, voices
-from training.architectures import ARCHITECTURES, together
+from core.models import probabilities, read_info
+from training import checks, fer2013, robust
+from training.architectures import ARCHITECTURES
 from training.augment_face import GENTLE, augmented_faces
 from training.export import rebuild
 from training.face import predicted_logits
 from training.files import DataSetError
 from training.loop import Batches, Schedule, fit, one_hot
-from training.measures import bootstrap_interval, unweighted_average_recall
+from training.measures import summary
 from training.recipes import RECIPES, Recipe
-from training.ship import finished_stages
+from training.ship import ship
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
 EPOCHS = {"face": 3, "voice": 3}
@@ -40,9 +43,6 @@ FACE_SIZE = 32
 CHOOSING_FACES = 1000
 """Validation faces by which the best epoch is chosen."""
 SPLITS = ("validation", "test")
-
-Judged = dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
-"""Split -> (labels, answers)."""
 
 
 def learning_curve(
@@ -119,16 +119,14 @@ def _point(
     name: str, recipe: Recipe, data: Path, run: Path, fraction: float, epochs: int
 ) -> dict[str, Any]:
     short = _short_face if recipe.task == "face" else _short_voice
-    examples, judged = short(name, data, run, fraction, epochs)
-    found: dict[str, Any] = {"fraction": fraction, "n": examples, "epochs": epochs}
-    for split, (labels, answers) in judged.items():
-        found[split] = {
-            "n": len(labels),
-            "accuracy": round(float(np.mean(labels == answers)), 4),
-            "accuracy_95": [round(v, 4) for v in bootstrap_interval(labels, answers)],
-            "unweighted_average_recall": round(unweighted_average_recall(labels, answers), 4),
-        }
-    return found
+    examples, measured = short(name, data, run, fraction, epochs)
+    return {"fraction": fraction, "n": examples, "epochs": epochs, **measured}
+
+
+def _kept(measures: dict[str, Any]) -> dict[str, Any]:
+    """What a point of the curve says of a split."""
+    names = ("n", "accuracy", "accuracy_95", "unweighted_average_recall")
+    return {name: measures[name] for name in names}
 
 
 # --- faces --------------------------------------------------------------------------------------
@@ -136,8 +134,8 @@ def _point(
 
 def _short_face(
     name: str, data: Path, run: Path, fraction: float, epochs: int
-) -> tuple[int, Judged]:
-    """(training examples, answers) of one stage on small faces."""
+) -> tuple[int, dict[str, Any]]:
+    """(training examples, measures by split) of one stage on small faces."""
     schedule = Schedule(epochs, warmup_epochs=min(1.0, epochs / 4))
     splits = fer2013.training_splits(data)
     faces = fer2013.share(splits["train"], fraction, schedule.seed)
@@ -161,14 +159,11 @@ def _short_face(
         recipe={"examples": len(faces), "stage": {"size": FACE_SIZE}},
     )
     model = rebuild(name, weights)
-    judged = {
-        split: (
-            splits[split].labels,
-            predicted_logits(model, small[split], prepared).argmax(axis=1),
-        )
-        for split in SPLITS
-    }
-    return len(faces), judged
+    measured = {}
+    for split in SPLITS:
+        p = probabilities(predicted_logits(model, small[split], prepared))
+        measured[split] = _kept(summary(p, splits[split].labels))
+    return len(faces), measured
 
 
 def _face_batches(
@@ -200,20 +195,12 @@ def _shrunk(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _short_voice(
     name: str, data: Path, run: Path, fraction: float, epochs: int
-) -> tuple[int, Judged]:
-    """(training examples, answers) of the recipe with other epochs."""
+) -> tuple[int, dict[str, Any]]:
+    """(training examples, measures by split) of the recipe with other epochs."""
     recipe = RECIPES[name]
     recipe.train(ARCHITECTURES[name], data, run, epochs=epochs, fraction=fraction)
-    model = together(
-        [
-            rebuild(name, finished_stages(run / member)[-1] / "best.weights.h5", **arguments)
-            for member, arguments in recipe.members.items()
-        ]
-    )
-    everything = voices.load(data, run.parent / "cache", voice.VARIANTS, voice.MEMBERS[0].seed)
-    judged = {}
-    for split in SPLITS:
-        part = everything.of(split)
-        judged[split] = (part.labels, voice.predicted_logits(model, part).argmax(axis=1))
-    listed = [c for c in voices.clips(data) if c.split == "train"]
-    return max(1, round(fraction * len(listed))), judged
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = ship(name, data, run, Path(scratch), quick=True)
+        measured = read_info(folder).evaluation["splits"]
+    state = json.loads(next(run.rglob("state.json")).read_text())
+    return state["recipe"]["examples"], {split: _kept(measured[split]) for split in SPLITS}
