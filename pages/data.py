@@ -23,7 +23,7 @@ LICENCES = {
 PARTS = {
     "label": "emotion",
     "split": "split",
-    "sex": "sex of the speaker",
+    "sex": "sex",
     "intensity": "intensity",
 }
 """Column of the index -> by what the files are counted."""

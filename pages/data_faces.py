@@ -124,7 +124,7 @@ def browse(frame: pd.DataFrame) -> None:
     """The wall, and the picture chosen from it in full."""
     picked = explorer.chosen(PARAMETER, frame)
     if picked:
-        in_full(picked, frame)
+        explorer.picture(picked, frame, PARAMETER)
     found, words = filtered(frame)
     if isinstance(found, Trouble):
         explorer.told_trouble(found, "filter_trouble")
@@ -144,25 +144,8 @@ def browse(frame: pd.DataFrame) -> None:
     if isinstance(made, Trouble):
         explorer.told_trouble(made, "wall_trouble")
         return
-    wall.show(made, "faces_wall", picked or "", partial(explorer.choose, PARAMETER))
+    wall.show(made, "faces_wall", picked or "", partial(explorer.choose, PARAMETER), "picture")
     st.caption("Click a picture to see it large, what each model says of it, and what is like it.")
-
-
-def in_full(picked: str, frame: pd.DataFrame) -> None:
-    """The chosen picture."""
-    with st.container(border=True, key="picture"):
-        explorer.face(picked, frame, partial(explorer.choose, PARAMETER))
-        st.button(
-            "Close",
-            icon=":material/close:",
-            key="picture_close",
-            on_click=close,
-        )
-
-
-def close() -> None:
-    """Callback: no picture is chosen any more."""
-    st.query_params.pop(PARAMETER, None)
 
 
 def filtered(frame: pd.DataFrame) -> tuple[pd.DataFrame | Trouble, pd.Series]:
@@ -228,33 +211,36 @@ def changes(frame: pd.DataFrame) -> None:
     """Before and after of resizing, normalising and each augmentation."""
     face, about = subject(frame)
     st.markdown(
-        f"{about} Training shows every face a little differently each time; these are the same "
-        "functions, with the amounts that training draws at random."
+        f"{about} Training shows every face a little differently each time, by amounts drawn at "
+        "random; here the same functions take the amounts you choose."
     )
-    left, right = st.columns([1, 1.2], gap="large")
-    with left:
+    # The pictures come first and stay in sight while the sliders below them on a phone are moved.
+    left, right = st.columns([1.2, 1], gap="large")
+    with right:
         size, change, erased = sliders()
     after = changed_face(face, size, change, np.random.default_rng(7))
     tensor = face_tensor(after)[0, ..., 0]
     if erased:
         side = round(size * erased**0.5)
         erase(tensor, (size - side) // 2, (size - side) // 2, side, side)
-    with right:
+    with left, st.container(key="changes_shown"):
         row_of(
             {
                 "as it is": (face, f"{face.shape[0]} x {face.shape[1]} pixels"),
                 "changed": (after, f"{size} x {size} pixels"),
                 "as the network gets it": (
                     grey(tensor, -2.5, 2.5)[..., 0],
-                    f"mean {tensor.mean():.2f}, deviation {tensor.std():.2f}",
+                    f"mean {abs(tensor.mean()):.2f}, deviation {tensor.std():.2f}",
                 ),
             }
         )
-        figure, rows = dataplots.grey_levels(after, tensor)
-        plots.show(figure, "normalising", rows)
-    answered(face, after, size)
+        answered(face, after)
     if erased:
         st.caption("The answer is to the face before blanking, which only training does.")
+    if size != FACE_SIZE:
+        st.caption("For its answer the changed face is brought back to 48 x 48 pixels.")
+    figure, rows = dataplots.grey_levels(after, tensor)
+    plots.show(figure, "normalising", rows)
 
 
 def subject(frame: pd.DataFrame) -> tuple[NDArray[np.uint8], str]:
@@ -302,7 +288,7 @@ def row_of(images: dict[str, tuple[NDArray[np.uint8], str]]) -> None:
     row("Before and after", shown, {name: words for name, (_, words) in images.items()})
 
 
-def answered(before: NDArray[np.uint8], after: NDArray[np.uint8], size: int) -> None:
+def answered(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
     """Whether the change moves the model's answer."""
     import cv2
 
@@ -321,8 +307,6 @@ def answered(before: NDArray[np.uint8], after: NDArray[np.uint8], size: int) -> 
         f"{offered[0].name} {still if same else 'now says'} {second.label} "
         f"({percent(second.confidence)}{'' if same else f'; before: {first.label}'})",
     )
-    if size != FACE_SIZE:
-        st.caption("For its answer the changed face is brought back to 48 x 48 pixels.")
 
 
 def page() -> None:

@@ -104,7 +104,7 @@ def opened(name: str, point: pd.Series, info: ModelInfo, frame: pd.DataFrame) ->
         if datasets.data_folder() is None:
             st.caption(datasets.MISSING)
         elif info.task == "face":
-            explorer.face(name, frame, partial(explorer.choose, PARAMETER))
+            explorer.face(name, frame, partial(explorer.choose, PARAMETER), "example")
         else:
             explorer.clip(name, frame)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
@@ -30,6 +32,8 @@ MEANING = {
 COLUMNS = ["dataset", "file", "label", "split", "duplicate_of", "copies", "labels", "contrast",
            "clipped", "loudness"]  # fmt: skip
 SHOWN = 48
+PICTURE, CLIP = "picture", "clip"
+"""What the address calls the file that is looked at."""
 
 
 def summary_of(lists: dict[str, pd.DataFrame]) -> None:
@@ -52,14 +56,22 @@ def summary_of(lists: dict[str, pd.DataFrame]) -> None:
 def one_list(lists: dict[str, pd.DataFrame], frame: pd.DataFrame) -> None:
     """One list in full, to look at and to keep."""
     name = choices.one_of_many("List", list(lists), "list")
-    found = lists[name]
+    found = lists[name].sort_values(["dataset", "group", "file"])
     files = "1 file" if len(found) == 1 else f"{len(found):,} files"
     st.markdown(f"**{files}.** {MEANING[name]}")
     if not len(found):
         return
-    shown = found.sort_values(["dataset", "group", "file"])[COLUMNS]
+    shown = found[COLUMNS]
     shown = shown.loc[:, [c for c in COLUMNS if shown[c].notna().any()]]
-    st.dataframe(shown, hide_index=True, height=300, key="quality_table")
+    st.dataframe(
+        shown.assign(dataset=dataplots.set_names(shown)),
+        hide_index=True,
+        height=300,
+        key="quality_table",
+        on_select=partial(pick, found["id"].tolist()),
+        selection_mode="single-row",
+        column_config={"dataset": "data set", "duplicate_of": "copy of"},
+    )
     st.download_button(
         "Download this list (CSV)",
         shown.to_csv(index=False),
@@ -69,33 +81,50 @@ def one_list(lists: dict[str, pd.DataFrame], frame: pd.DataFrame) -> None:
         on_click="ignore",
         key="quality_csv",
     )
+    if datasets.data_folder() is None:
+        st.caption(datasets.MISSING)
+        return
+    st.caption("Choose a row, or click a picture, to look at it or to hear it.")
+    opened(frame)
     pictured(found[found["dataset"].isin(index.FACE_SETS)])
+
+
+def pick(names: list[str]) -> None:
+    """Callback: the chosen row's file goes into the address."""
+    rows = st.session_state["quality_table"].selection.rows
+    if rows and rows[0] < len(names):
+        choose(names[rows[0]])
+
+
+def choose(name: str) -> None:
+    """Name a picture or a clip in the address, and nothing else beside it."""
+    voice = name.partition("/")[0] in index.VOICE_SETS
+    st.query_params.pop(PICTURE if voice else CLIP, None)
+    explorer.choose(CLIP if voice else PICTURE, name)
+
+
+def opened(frame: pd.DataFrame) -> None:
+    """The picture or clip that the address names."""
+    if picked := explorer.chosen(PICTURE, frame[frame["dataset"].isin(index.FACE_SETS)]):
+        explorer.picture(picked, frame, PICTURE)
+    if picked := explorer.chosen(CLIP, frame[frame["dataset"].isin(index.VOICE_SETS)]):
+        with st.container(border=True, key="clip"):
+            explorer.clip(picked, frame)
 
 
 def pictured(found: pd.DataFrame) -> None:
     """The pictures of a list, copies beside each other."""
     if not len(found):
         return
-    if datasets.data_folder() is None:
-        st.caption(datasets.MISSING)
-        return
-    ordered = found.sort_values(["group", "file"])
-    pages = -(-len(ordered) // SHOWN)
+    pages = -(-len(found) // SHOWN)
     number = choices.number_up_to(f"Page (of {pages:,})", pages, "page")
-    part = ordered.iloc[(number - 1) * SHOWN : number * SHOWN]
+    part = found.iloc[(number - 1) * SHOWN : number * SHOWN]
     words = [f"{row.label}, {row.split}" for row in part.itertuples()]
     made = explorer.tiles(part["id"].tolist(), words)
     if isinstance(made, Trouble):
         explorer.told_trouble(made, "quality_trouble")
         return
-    wall.show(made, "quality_wall", "", lambda name: explorer.choose("picture", name))
-    if picked := st.query_params.get("picture"):
-        st.page_link(
-            "pages/data_faces.py",
-            label="Open the chosen picture",
-            icon=":material/open_in_full:",
-            query_params={"view": "Pictures", "picture": picked},
-        )
+    wall.show(made, "quality_wall", st.query_params.get(PICTURE, ""), choose, "picture")
 
 
 def page() -> None:

@@ -67,19 +67,29 @@ def pitch_and_level(part: pd.DataFrame) -> None:
         with right:
             figure, rows = dataplots.spread(part, "pitch_range", title, "range (semitones)")
             plots.show(figure, "pitch_range", rows)
+    energy(part)
+    st.caption(
+        "Boxes: the middle half of the clips; whiskers: from 5 to 95%. Pitch by autocorrelation "
+        "every 10 ms of every clip, median and 10th to 90th percentile of the voiced frames. "
+        "Each set was recorded in its own way, so levels are beside their own set's median where "
+        "several are shown."
+    )
+    explorer.traced(explorer.COMMAND)
+
+
+def energy(part: pd.DataFrame) -> None:
+    """Loudness by emotion, within a set or beside each set's median."""
+    axis = "level of the speech (dBFS)"
+    if part["dataset"].nunique() > 1:
+        median = part.groupby("dataset", observed=True)["level"].transform("median")
+        part, axis = part.assign(level=part["level"] - median), "level beside the set's median (dB)"
     levels = part.groupby("label", observed=True)["level"].median()
     title = (
         f"Energy: {levels.idxmax()} is loudest, {levels.max() - levels.min():.0f} dB above "
         f"{levels.idxmin()}"
     )
-    figure, rows = dataplots.spread(part, "level", title, "level of the speech (dBFS)")
+    figure, rows = dataplots.spread(part, "level", title, axis)
     plots.show(figure, "level", rows)
-    st.caption(
-        "Boxes: the middle half of the clips; whiskers: from 5 to 95%. Pitch by autocorrelation "
-        "every 10 ms of every clip, median and 10th to 90th percentile of the voiced frames. "
-        "Levels compare within a set only: each was recorded in its own way."
-    )
-    explorer.traced(explorer.COMMAND)
 
 
 def spectrograms(frame: pd.DataFrame, which: str) -> None:
@@ -110,7 +120,8 @@ def spectrograms(frame: pd.DataFrame, which: str) -> None:
         plots.show(figure, "mean_mel_apart", spectrogram_rows(apart, centres))
     st.caption(
         "From the first to the last sound of each clip, all stretched to one length. Right: "
-        "louder (orange) or softer (blue) than the mean of the other emotions."
+        "louder (orange) or softer (blue) than the mean of the other emotions. Women and men "
+        "together."
     )
 
 
@@ -162,13 +173,17 @@ def browse(frame: pd.DataFrame) -> None:
                "pitch", "answer", "confidence", "file"]  # fmt: skip
     shown = part[[name for name in columns if name in part]]
     st.dataframe(
-        shown.assign(intensity=shown["intensity"].astype("str").replace("", "not stated")),
+        shown.assign(
+            dataset=dataplots.set_names(shown),
+            intensity=shown["intensity"].astype("str").replace("", "not stated"),
+        ),
         hide_index=True,
         height=280,
         key="clips_table",
         on_select=partial(pick, part["id"].tolist()),
         selection_mode="single-row",
         column_config={
+            "dataset": "data set",
             "duration": st.column_config.NumberColumn("seconds", format="%.2f"),
             "pitch": st.column_config.NumberColumn("pitch (Hz)", format="%.0f"),
             "confidence": st.column_config.NumberColumn(format="percent"),

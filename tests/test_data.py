@@ -522,6 +522,32 @@ def test_a_list_can_be_downloaded() -> None:
     assert {"file", "label", "duplicate_of"} <= set(table.columns)
 
 
+def test_a_listed_file_is_looked_at_on_the_page_of_its_list(
+    made_up: Path, summary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_data(monkeypatch, made_up, summary)
+    query = {"list": "Conflicting labels", "picture": "train/sad/Training_0.jpg"}
+    app = opened("data_quality", **query)
+    assert "Copies: 2 files with this content, in one split, with 2 different labels" in words(app)
+    app.button(key="picture_close").click().run()
+    calm(app)
+    assert "Copies: 2 files" not in words(app)
+    app = opened("data_quality", clip="ravdess/Actor_01/03-01-05-02-01-01-01.wav")
+    assert "Intensity: strong" in words(app)
+    app = opened("data_quality", clip="ravdess/none.wav", picture="none.jpg")
+    assert "names a file that the data sets do not have" in words(app)
+
+
+def test_levels_of_several_sets_are_beside_their_medians() -> None:
+    app = opened("data_voices")
+    assert "Energy: angry is loudest" in words(app)
+    axes = [chart.proto.spec for chart in app.get("plotly_chart")]
+    assert any("level beside the set's median (dB)" in axis for axis in axes)
+    one_set = opened("data_voices", set="RAVDESS")
+    axes = [chart.proto.spec for chart in one_set.get("plotly_chart")]
+    assert any("level of the speech (dBFS)" in axis for axis in axes)
+
+
 def test_the_wall_is_one_picture() -> None:
     images = [np.full((48, 48), value, np.uint8) for value in range(0, 250, 10)]
     whole = wall.composite(images)

@@ -99,6 +99,27 @@ def test_a_picture_is_opened_with_the_keyboard_and_shared(page: Page, app_with_d
     expect(page.locator(".st-key-picture")).to_contain_text(f"File: {near}")
 
 
+def test_a_picture_opens_in_sight_on_a_phone(page: Page, app_with_data: App) -> None:
+    resize(page, "phone")
+    open_page(page, app_with_data, "data_faces?view=Pictures")
+    expect(page.locator(".st-key-faces_wall button").first).to_be_visible()
+    page.locator(".st-key-faces_wall button").last.click()
+    picture = page.locator(".st-key-picture")
+    expect(picture.locator("img").first).to_be_in_viewport()
+    expect(picture).to_contain_text("Nearest test pictures")
+    settle(page)
+
+
+def test_a_face_stays_in_sight_while_it_is_changed(page: Page, app: App) -> None:
+    resize(page, "phone")
+    open_page(page, app, "data_faces?view=Changes")
+    page.locator(".st-key-blanked").get_by_role("slider").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("which only training does")).to_be_visible()
+    expect(page.locator(".st-key-changes_shown img").first).to_be_in_viewport()
+    settle(page)
+
+
 def test_choices_go_into_the_address_and_back(page: Page, app: App) -> None:
     open_page(page, app, "data_map")
     page.get_by_role("radio", name="right or wrong").click()

@@ -226,8 +226,25 @@ def facts(row: pd.Series) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def face(name: str, known: pd.DataFrame, go_on: Callable[[str], None]) -> None:
-    """One picture large, what is known of it, what each model says and what lies near it."""
+def picture(name: str, known: pd.DataFrame, parameter: str) -> None:
+    """The chosen picture in full, with a way to close it; `parameter` of the address names it."""
+
+    def close() -> None:
+        st.query_params.pop(parameter, None)
+
+    with st.container(border=True, key="picture"):
+        face(name, known, partial(choose, parameter), "picture")
+        st.button("Close", icon=":material/close:", key="picture_close", on_click=close)
+
+
+def face(name: str, known: pd.DataFrame, go_on: Callable[[str], None], inside: str) -> None:
+    """One picture large, what is known of it, what each model says and what lies near it.
+
+    Parameters
+    ----------
+    go_on : called with the name of a neighbour that was clicked.
+    inside : key of the container that all of this is in.
+    """
     image = engine.told(partial(datasets.face_image, name))
     if isinstance(image, Trouble):
         engine.show_trouble(image, "picture_trouble")
@@ -242,7 +259,7 @@ def face(name: str, known: pd.DataFrame, go_on: Callable[[str], None]) -> None:
     if len(copies) > 1:
         st.dataframe(copies[["file", "label", "split"]], hide_index=True, key="picture_copies")
     said_of_face(image, str(row["label"]))
-    near_face(name, image, known, go_on)
+    near_face(name, image, known, go_on, inside)
 
 
 def said_of_face(image: NDArray[np.uint8], label: str) -> None:
@@ -278,7 +295,11 @@ def face_answer(image: NDArray[np.uint8], model: str) -> Prediction | Trouble:
 
 
 def near_face(
-    name: str, image: NDArray[np.uint8], known: pd.DataFrame, go_on: Callable[[str], None]
+    name: str,
+    image: NDArray[np.uint8],
+    known: pd.DataFrame,
+    go_on: Callable[[str], None],
+    inside: str,
 ) -> None:
     """The test pictures that a model finds most like this one."""
     for info in mapped("face").values():
@@ -295,11 +316,16 @@ def near_face(
         if isinstance(near, Trouble):
             engine.show_trouble(near, f"near_{info.name}_trouble")
             continue
-        _neighbours(info, [other for other in near if other != name][:NEIGHBOURS], known, go_on)
+        others = [other for other in near if other != name][:NEIGHBOURS]
+        _neighbours(info, others, known, go_on, inside)
 
 
 def _neighbours(
-    info: ModelInfo, names: list[str], known: pd.DataFrame, go_on: Callable[[str], None]
+    info: ModelInfo,
+    names: list[str],
+    known: pd.DataFrame,
+    go_on: Callable[[str], None],
+    inside: str,
 ) -> None:
     said = answers(info)
     labels = known.set_index("id")["label"].reindex(names).astype("str").tolist()
@@ -317,7 +343,7 @@ def _neighbours(
     st.html(
         f'<p class="duet-finding">Nearest test pictures to {info.name}: {most_common(labels)}</p>'
     )
-    wall.show(made, f"near_{info.name}", "", go_on)
+    wall.show(made, f"near_{info.name}", "", go_on, inside)
 
 
 def most_common(labels: list[str]) -> str:

@@ -102,7 +102,7 @@ STYLE = """
 .duet-track i { display: block; height: 100%; border-radius: .43rem; background: var(--c); }
 .duet-bars .value { text-align: right; font-variant-numeric: tabular-nums; }
 .duet-bars .first { font-weight: 700; }
-.duet-finding { font-weight: 600; margin: .25rem 0 .35rem; }
+.duet-finding { font-weight: 600; margin: .25rem 0 .35rem; overflow-wrap: anywhere; }
 .duet-table { width: 100%; border-collapse: collapse; table-layout: fixed; }
 .duet-table th { text-align: left; font-weight: 600; padding: .25rem .5rem .25rem 0; }
 .duet-table th[scope=row] { width: 30%; font-weight: 400; white-space: nowrap; }
@@ -165,11 +165,18 @@ div[class*="_mirror_camera"], div[class*="_plain_camera"] { max-width: 40rem; }
 .duet-chips span.chip { display: flex; align-items: center; gap: .35rem; padding: .2rem .7rem;
   border-radius: 1rem; border: 1px solid color-mix(in srgb, var(--c) 55%, transparent);
   background: color-mix(in srgb, var(--c) 10%, transparent); }
-.duet-figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(5.4rem, 1fr));
+.duet-figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(5.4rem, 1fr));
   gap: .75rem; }
 .duet-figures figure { margin: 0; }
 .duet-figures img { width: 100%; max-width: 9rem; border-radius: .6rem; display: block; }
 .duet-figures figcaption { font-size: .85rem; line-height: 1.3; padding-top: .3rem; }
 .duet-chips .duet-symbol { font-size: 1.2rem; color: var(--c); }
+.st-key-picture, .st-key-example { scroll-margin-top: 4.5rem; }
+[data-testid=stColumn]:has(.st-key-changes_shown) { position: sticky; top: 3.75rem; z-index: 1;
+  align-self: flex-start; }
+@media (max-width: 640px) {
+  [data-testid=stHorizontalBlock] { row-gap: 1rem; }
+  [data-testid=stColumn]:has(.st-key-changes_shown) { background: Canvas; }
+}
 </style>
 """

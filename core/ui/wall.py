@@ -56,9 +56,15 @@ export default function(component) {
     const words = document.createElement('span');
     words.textContent = tile.words;
     button.append(picture, words);
-    button.onclick = () => setTriggerValue('picked', tile.id);
+    button.onclick = () => { wall.picked = true; setTriggerValue('picked', tile.id); };
     return button;
   }));
+  // What was picked opens above the wall, on a phone far out of sight.
+  const opened = data.opens && wall.picked && document.querySelector('.st-key-' + data.opens);
+  if (opened) {
+    wall.picked = false;
+    opened.scrollIntoView();
+  }
 }
 """
 
@@ -85,8 +91,15 @@ def composite(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.repeat(whole[..., np.newaxis], 3, axis=2)
 
 
-def show(tiles: Sequence[Tile], key: str, chosen: str, picked: Callable[[str], None]) -> None:
-    """The wall; `picked` is called with the id of a picture that was clicked."""
+def show(
+    tiles: Sequence[Tile], key: str, chosen: str, picked: Callable[[str], None], opens: str
+) -> None:
+    """The wall; `picked` is called with the id of a picture that was clicked.
+
+    Parameters
+    ----------
+    opens : key of the container that then shows it and is brought into sight.
+    """
     if not tiles:
         return
     mount = st.components.v2.component("duet_wall", css=CSS, js=JS)
@@ -100,6 +113,7 @@ def show(tiles: Sequence[Tile], key: str, chosen: str, picked: Callable[[str], N
         "sprite": data_url(jpeg(composite([tile.image for tile in tiles]))),
         "columns": COLUMNS,
         "chosen": chosen,
+        "opens": opens,
         "tiles": [{"id": tile.id, "words": tile.words} for tile in tiles],
     }
     mount(key=key, data=data, on_picked_change=clicked)
