@@ -50,7 +50,7 @@ class ModelInfo:
         """`evaluation.json`, or an empty dict when the model comes without one."""
         try:
             found = json.loads((self.folder / "evaluation.json").read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         usable = isinstance(found, dict) and isinstance(found.get("splits"), dict)
         return found if usable else {}

@@ -212,6 +212,10 @@ class History:
         return int(np.nanargmax(np.where(stage == np.nanmax(stage), score, -np.inf)))
 
 
+MOST_LOGGED = 1e9
+"""No epoch, loss, score or second is beyond this; what is would burst titles and axes."""
+
+
 def read_history(path: Path) -> History:
     """A run's log, one row an epoch; whatever columns it has.
 
@@ -234,6 +238,9 @@ def read_history(path: Path) -> History:
     columns = {name: np.array([_logged(row.get(name)) for row in rows]) for name in names}
     if not np.isfinite(columns["epoch"]).all():
         raise _damaged(path, "has epochs that are no numbers", "restore it")
+    for name, values in columns.items():
+        if (np.abs(values) > MOST_LOGGED).any():
+            raise _damaged(path, f"has numbers beyond {MOST_LOGGED:.0e} as {name}", "restore it")
     return History(columns)
 
 

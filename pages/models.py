@@ -86,20 +86,20 @@ def filtered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def table(rows: list[dict[str, Any]]) -> None:
     """All numbers; sorted by a click on a column's head."""
     config = st.column_config
-    columns = {
+    columns = {  # what the page measures on demand has to be in sight
         "model": config.TextColumn("model", pinned=True),
-        "data": config.TextColumn("judged on"),
-        "n": config.NumberColumn("examples", format="localized"),
+        "data": config.TextColumn("judged on", width=190),
         "accuracy": config.NumberColumn(format="%.1f%%"),
         "accuracy_95": config.TextColumn("95%"),
         "recall": config.NumberColumn("average recall", format="%.1f%%",
                                       help="Unweighted average recall: every emotion counts alike"),
         "recall_95": config.TextColumn("95% "),
-        "calibration_error": config.NumberColumn("calibration error", format="%.3f"),
-        "honest_split": config.CheckboxColumn("honest split"),
         "milliseconds": config.NumberColumn("ms here", format="%.2f",
                                             help="One answer on this machine, median"),
         "megabytes": config.NumberColumn("MB", format="%.2f"),
+        "honest_split": config.CheckboxColumn("honest split"),
+        "n": config.NumberColumn("examples", format="localized"),
+        "calibration_error": config.NumberColumn("calibration error", format="%.3f"),
         "parameters": config.NumberColumn(format="localized"),
         "own": config.CheckboxColumn("your own"),
         "trained_on": config.TextColumn("trained on", width="large"),

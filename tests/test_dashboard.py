@@ -263,7 +263,8 @@ def test_histories_with_any_columns_are_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "x\n1\n", "epoch,loss\n", "epoch,loss\na,b\n", b"\xff\xfe"]
+    "content",
+    ["", "x\n1\n", "epoch,loss\n", "epoch,loss\na,b\n", "epoch,loss\n1,1e300\n", b"\xff\xfe"],
 )
 def test_a_spoilt_history_is_named(tmp_path: Path, content: str | bytes) -> None:
     path = tmp_path / "history.csv"
@@ -563,6 +564,8 @@ def test_one_model_of_a_task_has_nothing_beside_it() -> None:
         ("model.tflite", b"x", "SHA-256 differs"),
         ("evaluation.json", b"[]", "is no JSON object"),
         ("evaluation.json", None, "is missing"),
+        ("evaluation.json", b"[" * 100_000, "is not valid JSON"),
+        ("history.csv", b"epoch,loss\n1,1e300\n", "beyond"),
         ("history.csv", b"", "has no rows"),
         ("history.csv", None, "is missing"),
         ("README.md", None, "is missing"),
