@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.live.director import Director
 from core.live.settings import SMOOTHING_SECONDS, Mode, Settings
@@ -16,9 +18,15 @@ from core.ui.engine import Trouble
 MODES: dict[Mode, str] = {"hybrid": "Hybrid", "face": "Face", "voice": "Voice"}
 ICONS: dict[Mode, str] = {"hybrid": "group_work", "face": "face", "voice": "mic"}
 
+POLLED = "duet.live.polled"
+"""Key of when the page was last polled."""
 
-def controls(playing: bool) -> Settings:
-    """What the viewer chose. The mode stays while camera or microphone is on."""
+REVIVE_SECONDS = 4.0
+"""Between two looks whether polls still come."""
+
+
+def chosen_mode(playing: bool) -> Mode:
+    """What the viewer chose; it stays while camera or microphone is on."""
     mode: Mode | None = st.segmented_control(
         "Look and listen to",
         list(MODES),
@@ -30,53 +38,56 @@ def controls(playing: bool) -> Settings:
         disabled=playing,
         help="Stop first to change it.",
     )
-    return replace(live.director().settings, mode=mode or "hybrid")
+    return mode or "hybrid"
 
 
-def looks(settings: Settings) -> Settings:
-    """Switches below the picture."""
+def looks(director: Director) -> None:
+    """Switches above the picture."""
     with st.container(horizontal=True, key="live_switches"):
-        mirror, overlay = settings.mirror, settings.overlay
-        if settings.sees:
-            mirror = st.toggle(
-                "Show me as in a mirror", value=True, key="mirror", persist_state="session"
-            )
-            overlay = st.toggle(
-                "Draw on the picture", value=True, key="live_overlay", persist_state="session"
-            )
-    return replace(settings, mirror=mirror, overlay=overlay)
-
-
-def finer(settings: Settings, faces: list[int]) -> Settings:
-    """Model, smoothing, threshold, whose voice, speed."""
-    with st.expander("Settings", icon=":material/tune:", key="live_settings"):
-        face_model = inputs.model("face") if settings.sees else None
-        voice_model = inputs.model("voice") if settings.hears else None
-        smoothing = st.slider(
-            "Smoothing of the face (s)", 0.0, 2.0, SMOOTHING_SECONDS, 0.1,
-            key="live_smoothing", persist_state="session",
-            help="Time constant: after this long, 63% of a change has arrived.",
-        )  # fmt: skip
-        threshold = st.slider(
-            "Unsure below (%)", 0, 95, round(100 * UNSURE_BELOW), 5,
-            key="live_threshold", persist_state="session",
-            help="An emotion less probable than this is marked with a question mark.",
-        )  # fmt: skip
-        speaker = st.selectbox(
-            "Whose voice is it?",
-            [0, *faces],
-            format_func=lambda number: f"Face {number}" if number else "The largest face",
-            key="live_speaker",
+        mirror = st.toggle(
+            "Show me as in a mirror", value=True, key="mirror", persist_state="session"
         )
-        st.toggle("Show frame rate and delay", key="live_speed_on", persist_state="session")
-    return replace(
+        overlay = st.toggle(
+            "Draw on the picture", value=True, key="live_overlay", persist_state="session"
+        )
+    director.settings = replace(director.settings, mirror=mirror, overlay=overlay)
+
+
+def finer(director: Director) -> None:
+    """Model, smoothing, threshold, speed."""
+    settings = director.settings
+    face_model = inputs.model("face") if settings.sees else None
+    voice_model = inputs.model("voice") if settings.hears else None
+    smoothing = st.slider(
+        "Smoothing of the face (s)", 0.0, 2.0, SMOOTHING_SECONDS, 0.1,
+        key="live_smoothing", persist_state="session",
+        help="Time constant: after this long, 63% of a change has arrived.",
+    )  # fmt: skip
+    threshold = st.slider(
+        "Unsure below (%)", 0, 95, round(100 * UNSURE_BELOW), 5,
+        key="live_threshold", persist_state="session",
+        help="An emotion less probable than this is marked with a question mark.",
+    )  # fmt: skip
+    st.toggle("Show frame rate and delay", key="live_speed_on", persist_state="session")
+    director.settings = replace(
         settings,
         face_model=face_model,
         voice_model=voice_model,
         smoothing=float(smoothing),
         threshold=threshold / 100,
-        speaker=speaker or None,
     )
+
+
+def whose_voice(director: Director) -> None:
+    """The face that speaks; polled, for faces come and go."""
+    faces = [face.number for face in director.now().faces]
+    speaker = st.selectbox(
+        "Whose voice is it?",
+        [0, *faces],
+        format_func=lambda number: f"Face {number}" if number else "The largest face",
+        key="live_speaker",
+    )
+    director.settings = replace(director.settings, speaker=speaker or None)
 
 
 def without_models(settings: Settings) -> None:
@@ -88,7 +99,7 @@ def without_models(settings: Settings) -> None:
 
 
 def beside(director: Director, playing: bool) -> None:
-    """The answers of this moment, polled."""
+    """The answers of this moment."""
     now = director.now()
     mode = director.settings.mode
     if playing or now.running:
@@ -110,7 +121,7 @@ def beside(director: Director, playing: bool) -> None:
 
 
 def over_time(director: Director) -> None:
-    """The timeline, polled."""
+    """The timeline."""
     ticks = director.journal.ticks()
     if not ticks:
         return
@@ -193,6 +204,44 @@ def help_to_connect(director: Director, servers: ice.Servers) -> bool:
     return chosen
 
 
+@dataclass(frozen=True)
+class Places:
+    """Containers outside what is polled, to be drawn into."""
+
+    beside: DeltaGenerator
+    """To the right of the picture."""
+    speaker: DeltaGenerator | None
+    """Among the settings; None where no face is looked at."""
+
+
+def polled(director: Director, playing: bool, by_turns: bool, places: Places) -> None:
+    """Everything that changes by itself or by a click while the film runs, drawn anew as a whole.
+
+    When a poll arrives just as Streamlit has drawn the whole page, what of that drawing has not
+    been sent yet is lost, timers of further polls included. So only one part of the page is
+    polled, the last one, with all that may change in it: a poll that does such damage mends it.
+    """
+    st.session_state[POLLED] = time.monotonic()
+    if places.speaker:
+        with places.speaker:
+            whose_voice(director)
+    with places.beside:
+        if not by_turns:
+            beside(director, playing)
+        buttons(director, playing)
+    over_time(director)
+    if director.journal.ticks() or playing:
+        live.downloads(director, playing)
+    if playing:
+        st.fragment(revive, run_every=REVIVE_SECONDS)()
+
+
+def revive() -> None:
+    """Draw the whole page anew where polls have ended though the film runs: they go on then."""
+    if time.monotonic() - st.session_state[POLLED] > REVIVE_SECONDS / 2:
+        st.rerun()
+
+
 def page() -> None:
     """Camera and microphone in, answers beside them."""
     st.title("Live")
@@ -200,14 +249,18 @@ def page() -> None:
     director = live.director()
     context = st.session_state.get(live.STREAM)
     playing = bool(context and context.state.playing)
-    settings = controls(playing)
-    without_models(settings)
+    director.settings = replace(director.settings, mode=chosen_mode(playing))
+    sees = director.settings.sees
+    without_models(director.settings)
     left, right = st.columns([1.15, 1], gap="large")
     with left, st.container(key="live_picture"):
-        settings = looks(settings)
+        # Fragments, so that a change of a setting draws nothing else anew.
+        if sees:
+            st.fragment(looks)(director)
         place = st.container()
-        settings = finer(settings, [face.number for face in director.now().faces])
-        director.settings = settings
+        with st.expander("Settings", icon=":material/tune:", key="live_settings"):
+            st.fragment(finer)(director)
+            speaker = st.container() if sees else None
         servers = ice.servers()
         by_turns = help_to_connect(director, servers)
         with place:
@@ -215,16 +268,9 @@ def page() -> None:
                 in_turns(director)
             else:
                 playing = bool(live.stream(director, servers).state.playing)
-    every = live.POLL_SECONDS if playing else None
-    with right, st.container(key="live_now"):
-        if not by_turns:
-            st.fragment(beside, run_every=every)(director, playing)
-        buttons(director, playing)
-    st.fragment(over_time, run_every=2 * live.POLL_SECONDS if playing or by_turns else None)(
-        director
-    )
-    if director.journal.ticks() or playing:
-        live.downloads(director, playing)
+    places = Places(right.container(key="live_now"), speaker)
+    every = live.POLL_SECONDS if playing or by_turns else None
+    st.fragment(polled, run_every=every)(director, playing, by_turns, places)
 
 
 entry.through_home()
