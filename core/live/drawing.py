@@ -13,6 +13,7 @@ from functools import lru_cache
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from core.results import Box
@@ -105,7 +106,8 @@ def planes_of(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """uint8 (3 * height / 2, width): the planes of YUV 4:2:0, copied."""
     width, height = frame.width // 2 * 2, frame.height // 2 * 2
     if frame.format.name != "yuv420p" or (width, height) != (frame.width, frame.height):
-        frame = frame.reformat(width=width, height=height, format="yuv420p")
+        # Not `frame.reformat`: it keeps its converter in the frame, which two threads may share.
+        frame = VideoReformatter().reformat(frame, width, height, "yuv420p")
     return np.array(frame.to_ndarray(), np.uint8)
 
 

@@ -25,9 +25,13 @@ __all__ = ["WINDOW_HOP_SECONDS", "WINDOW_SECONDS", "Heard", "level_dbfs", "liste
 PAUSE_SECONDS = 0.8
 """When the last word is longer ago than this, nobody speaks now."""
 
-HALF_LIFE_SECONDS = 0.7
+HALF_LIFE_SECONDS = 0.25
 """What was said this long before the end of the window has half a say: the answer is about now.
-With all of the window alike, a new tone would be named only after half of it, 1.5 s."""
+
+Tried on pairs of clips of one held-out speaker, the second with another tone: 0.7 s named it after
+1.5 s (median), 0.25 s after 1.0 s, equally right on steady speech (69%); windows of 1.5 s were as
+fast and less right (60%).
+"""
 
 LEVEL_SECONDS = 0.3
 QUIETEST_DBFS = -90.0

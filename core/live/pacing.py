@@ -12,7 +12,7 @@ from contextlib import contextmanager
 SHORTEST_INTERVAL = 1 / 15
 """Seconds from one look at the picture to the next where the machine allows it."""
 
-ANALYSIS_SHARE = 0.3
+ANALYSIS_SHARE = 0.22
 """Of all cores, for the analyses of all viewers; the rest is for the pictures and the pages."""
 
 
