@@ -349,8 +349,6 @@ def downloads(live: Director, playing: bool) -> None:
     Files are made before they are offered: one that is made at the click could be dropped by the
     next look of the page at what was found, before the browser has fetched it.
     """
-    if not playing and not live.journal.ticks():
-        return
     with st.container(horizontal=True, key="live_downloads"):
         if playing:
             st.button(
