@@ -13,7 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect, sync_playwright
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tests.browser import (
     ANSWER_MS,
@@ -165,6 +167,58 @@ def test_pause_and_page_switch_and_return(page: Page, app: App):
     expect(page.locator(".st-key-live_summary")).to_contain_text("time per emotion")
     start(page)  # and it goes on
     label(page, "faces")
+
+
+class Wire:
+    """Between page and server: loses the end of a drawing, as Streamlit does when a poll meets it.
+
+    A poll that arrives just after a run of the script starts another one, and what the first one
+    has said but the server has not sent on by then is dropped.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self.state = "whole"
+        self._poll: str | bytes = b""
+        page.route_web_socket(re.compile("/_stcore/stream"), self._connect)
+
+    def _connect(self, page: WebSocketRoute) -> None:
+        server = page.connect_to_server()
+
+        def to_server(message: str | bytes) -> None:
+            if BackMsg.FromString(message).rerun_script.is_auto_rerun:
+                self._poll = message
+            server.send(message)
+
+        def to_page(message: str | bytes) -> None:
+            said = ForwardMsg.FromString(message)
+            if self.state == "cut next":
+                drawing = said.HasField("new_session") and not said.metadata.run.fragment_ids
+                self.state = "cutting" if drawing else self.state
+                page.send(message)
+            elif self.state != "cutting":
+                page.send(message)
+            elif said.HasField("script_finished"):
+                self.state = "cut"
+                server.send(self._poll)
+
+        page.on_message(to_server)
+        server.on_message(to_page)
+
+
+def test_the_page_mends_itself_after_a_drawing_was_cut_off(page: Page, app: App):
+    wire = Wire(page)
+    open_page(page, app, "live")
+    start(page)
+    label(page, "faces")
+    page.get_by_text("It does not start?").click()
+    wire.state = "cut next"
+    page.get_by_role("button", name="Check the connection").click()  # draws all of the page anew
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator(".duet-events")).to_contain_text("Went on.")
+    assert wire.state == "cut"
+    before = page.locator(".duet-ribbon-ends").inner_text()
+    expect(page.locator(".duet-ribbon-ends")).not_to_have_text(before)  # it is polled again
 
 
 def test_a_closed_tab_leaves_nothing(browser: Browser, app: App, page: Page):
