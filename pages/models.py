@@ -134,6 +134,7 @@ def open_row(names: list[str]) -> None:
     """Callback: show the model of the row that was clicked."""
     if chosen := st.session_state["leaderboard_table"].selection.rows:
         st.session_state["model"] = names[chosen[0]]
+        st.query_params["model"] = names[chosen[0]]  # only choices on the page write it themselves
         st.session_state["view"] = ONE
 
 

@@ -91,3 +91,17 @@ def test_sections_are_reached_by_keyboard(page: Page, app: App) -> None:
     slider.focus()
     page.keyboard.press("ArrowRight")
     page.get_by_text("Unsure below 51%").wait_for()
+
+
+def test_a_row_of_the_leaderboard_opens_its_model_and_can_be_shared(page: Page, app: App) -> None:
+    open_page(page, app, "models?reads=voice")
+    table = page.locator(".st-key-leaderboard_table canvas").first
+    table.scroll_into_view_if_needed()
+    expect(table).to_be_in_viewport()
+    table.click(position={"x": 18, "y": 52}, force=True)  # where the first row is ticked
+    command = page.locator("[data-testid=stCode]", has_text="train voice-cnn")
+    expect(command).to_be_visible()
+    settle(page)
+    page.wait_for_url("**model=voice-cnn**")
+    page.goto(page.url)  # as somebody would who was sent the address
+    expect(command).to_be_visible()
