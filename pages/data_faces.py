@@ -145,7 +145,10 @@ def browse(frame: pd.DataFrame) -> None:
         explorer.told_trouble(made, "wall_trouble")
         return
     wall.show(made, "faces_wall", picked or "", partial(explorer.choose, PARAMETER), "picture")
-    st.caption("Click a picture to see it large, what each model says of it, and what is like it.")
+    st.caption(
+        "Click a picture to see it large, what each model says of it, and what is like it; Changes "
+        "then changes it."
+    )
 
 
 def filtered(frame: pd.DataFrame) -> tuple[pd.DataFrame | Trouble, pd.Series]:

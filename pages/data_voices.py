@@ -189,7 +189,7 @@ def browse(frame: pd.DataFrame) -> None:
             "confidence": st.column_config.NumberColumn(format="percent"),
         },
     )
-    st.caption("Choose a row to hear and see the clip.")
+    st.caption("Choose a row to hear and see the clip; Changes then changes it.")
     picked = explorer.chosen(PARAMETER, frame)
     if picked is None:
         return

@@ -231,6 +231,17 @@ def test_shares_of_empty_rows_are_zero() -> None:
     assert plots.confusion_finding(matrix) == "Angry is most often mistaken for disgust (25%)"
 
 
+def test_models_that_answer_alike_are_said_to_differ_nowhere() -> None:
+    matrix = np.eye(7, dtype=int)
+    assert plots.difference(matrix, matrix).layout.title.text == (
+        "Both recall every emotion equally well"
+    )
+    other = matrix.copy()
+    other[0] = [0, 1, 0, 0, 0, 0, 0]
+    title = plots.difference(matrix, other).layout.title.text
+    assert title == "Recall differs most for angry: -100.0 points"
+
+
 def test_predictions_are_compared_example_by_example() -> None:
     made = made_up()
     order = np.random.default_rng(1).permutation(len(made))

@@ -293,12 +293,10 @@ def difference(first: NDArray[np.integer], second: NDArray[np.integer]) -> go.Fi
     points = 100 * (measures.shares(second, 1) - measures.shares(first, 1))
     diagonal = points.diagonal()
     most = int(np.abs(diagonal).argmax())
-    figure = blank(
-        f"Recall differs most for {EMOTIONS[most]}: {diagonal[most]:+.1f} points",
-        "answer",
-        "true emotion",
-        440,
-    )
+    title = f"Recall differs most for {EMOTIONS[most]}: {diagonal[most]:+.1f} points"
+    if not diagonal[most]:
+        title = "Both recall every emotion equally well"
+    figure = blank(title, "answer", "true emotion", 440)
     limit = max(1.0, float(np.abs(points).max()))
     whole = np.round(points) + 0.0  # no "-0"
     _cells(figure, whole, "%{z:+.0f}", DIVERGING, (-limit, limit))
