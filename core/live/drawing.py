@@ -13,6 +13,7 @@ from functools import lru_cache
 import av
 import cv2
 import numpy as np
+from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
@@ -20,6 +21,9 @@ from core.results import Box
 
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
+
+Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+"""Luma (height, width), and both chromas at half of each side."""
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -39,17 +43,20 @@ class Canvas:
 
     def __init__(self, frame: av.VideoFrame, mirrored: bool = False) -> None:
         """Copy `frame`; sides of an odd number of pixels lose one."""
-        planes = planes_of(frame)
-        self.height, self.width = planes.shape[0] * 2 // 3, planes.shape[1]
+        taken = even(frame)
+        self.height, self.width = taken.height, taken.width
         self.mirrored = mirrored
-        self._planes = planes
-        if mirrored:
-            for plane in self._split():
-                plane[:] = cv2.flip(plane, 1)
+        self._frame = av.VideoFrame(self.width, self.height, "yuv420p")
+        self._planes = planes_of(self._frame)
+        for source, target in zip(planes_of(taken), self._planes, strict=True):
+            if mirrored:
+                cv2.flip(source, 1, target)
+            else:
+                target[:] = source
 
     def frame(self) -> av.VideoFrame:
         """What was drawn."""
-        return av.VideoFrame.from_ndarray(self._planes, format="yuv420p")
+        return self._frame
 
     def mark(self, marks: Sequence[Mark]) -> None:
         """Draw all boxes, then all words: no line runs through a label."""
@@ -77,10 +84,6 @@ class Canvas:
         """Of capital letters, in pixels."""
         return max(10, max(self.width, self.height) // 42)
 
-    def _split(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-        """Luma, and the two chromas at half the size: views into the picture."""
-        return split(self._planes)
-
     def _corners(self, box: Box) -> tuple[int, int, int, int]:
         left, right = box.x, box.x + box.width
         if self.mirrored:
@@ -90,31 +93,51 @@ class Canvas:
     def _rectangle(self, corners: tuple[int, int, int, int], colour: Colour, line: int) -> None:
         left, top, right, bottom = (value // 2 * 2 for value in corners)
         thin = max(1, (line + 1) // 2)
-        for plane, value, part in zip(self._split(), yuv(colour), (1, 2, 2), strict=True):
+        for plane, value, part in zip(self._planes, yuv(colour), (1, 2, 2), strict=True):
             start, end = (left // part, top // part), (right // part, bottom // part)
             cv2.rectangle(plane, start, end, value, line if part == 1 else thin)
 
     def _paste(self, chip: _Chip, x: int, y: int) -> None:
         left = min(max(0, x), max(0, self.width - chip.width)) // 2 * 2
         top = min(max(0, y), max(0, self.height - chip.height)) // 2 * 2
-        for plane, patch, part in zip(self._split(), chip.planes, (1, 2, 2), strict=True):
+        for plane, patch, part in zip(self._planes, chip.planes, (1, 2, 2), strict=True):
             room = plane[top // part :, left // part :][: patch.shape[0], : patch.shape[1]]
             room[:] = patch[: room.shape[0], : room.shape[1]]
 
 
-def planes_of(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """uint8 (3 * height / 2, width): the planes of YUV 4:2:0, copied."""
+def even(frame: av.VideoFrame) -> av.VideoFrame:
+    """`frame` in YUV 4:2:0, its sides an even number of pixels; itself where it is so already."""
     width, height = frame.width // 2 * 2, frame.height // 2 * 2
-    if frame.format.name != "yuv420p" or (width, height) != (frame.width, frame.height):
-        # Not `frame.reformat`: it keeps its converter in the frame, which two threads may share.
-        frame = VideoReformatter().reformat(frame, width, height, "yuv420p")
-    return np.array(frame.to_ndarray(), np.uint8)
+    if frame.format.name == "yuv420p" and (width, height) == (frame.width, frame.height):
+        return frame
+    # Not `frame.reformat`: it keeps its converter in the frame, which two threads may share.
+    return VideoReformatter().reformat(frame, width, height, "yuv420p")
 
 
-def split(
-    planes: NDArray[np.uint8],
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Views (height, width), and twice (height / 2, width / 2), into `planes`."""
+def planes_of(frame: av.VideoFrame) -> Planes:
+    """Views into the planes of a picture in YUV 4:2:0; nothing is copied."""
+    luma, first, second = (_view(plane) for plane in frame.planes)
+    return luma, first, second
+
+
+def _view(plane: VideoPlane) -> NDArray[np.uint8]:
+    whole = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]  # it is a buffer
+    return np.asarray(whole.reshape(-1, plane.line_size)[: plane.height, : plane.width])
+
+
+def rgb_of(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """uint8 (height, width, 3)."""
+    return np.asarray(cv2.cvtColor(even(frame).to_ndarray(), cv2.COLOR_YUV2RGB_I420), np.uint8)
+
+
+def jpeg_of(frame: av.VideoFrame) -> bytes:
+    """The picture as a JPEG file."""
+    bgr = cv2.cvtColor(even(frame).to_ndarray(), cv2.COLOR_YUV2BGR_I420)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
+
+
+def split(planes: NDArray[np.uint8]) -> Planes:
+    """Views into uint8 (3 * height / 2, width), the three planes one after the other."""
     height, width = planes.shape[0] * 2 // 3, planes.shape[1]
     quarter = height * width // 4
     chroma = planes[height:].reshape(-1)
@@ -122,22 +145,11 @@ def split(
     return planes[:height], chroma[:quarter].reshape(half), chroma[quarter:].reshape(half)
 
 
-def rgb_of(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """uint8 (height, width, 3)."""
-    return np.asarray(cv2.cvtColor(planes_of(frame), cv2.COLOR_YUV2RGB_I420), np.uint8)
-
-
-def jpeg_of(frame: av.VideoFrame) -> bytes:
-    """The picture as a JPEG file."""
-    bgr = cv2.cvtColor(planes_of(frame), cv2.COLOR_YUV2BGR_I420)
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
-
-
 @dataclass(frozen=True)
 class _Chip:
     """A label ready to be pasted; its sides are even."""
 
-    planes: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+    planes: Planes
 
     @property
     def height(self) -> int:
