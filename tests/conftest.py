@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import pylibsrtp  # noqa: F401 - before TensorFlow: its set-up crashes once that is loaded
 import pytest
 
 from tests.browser import SHARED, environment
