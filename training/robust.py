@@ -119,8 +119,7 @@ def _epoch(
 ) -> dict[str, Any]:
     """One epoch, batch after batch: Keras's own fit makes batches ahead of the weights."""
     attacker = Attacker(lambda x: trained(x, training=False), mirrored=False)
-    trained.reset_metrics()
-    log: dict[str, Any] = {}
+    logs = []
     for index in range(len(batches)):
         images, targets, rng = batches[index]
         pixels = as_pixels(images)
@@ -128,10 +127,11 @@ def _epoch(
         epsilon = rng.integers(1, LARGEST_EPSILON + 1, half) / WHITE
         pixels[:half] = attacker.attacked(pixels[:half], targets[:half], epsilon, FAST, rng)
         tensors = keras.ops.convert_to_numpy(standardised(pixels))
-        log = trained.train_on_batch(tensors, targets, return_dict=True)
+        trained.reset_metrics()  # of one batch, whether or not Keras adds them up
+        logs.append(trained.train_on_batch(tensors, targets, return_dict=True))
         for callback in callbacks:
             callback.on_train_batch_end(index)
-    return log
+    return {name: float(np.mean([log[name] for log in logs])) for name in logs[0]}
 
 
 def _validation_score(validation: fer2013.Faces, model: keras.Model) -> dict[str, float]:
