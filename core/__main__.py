@@ -90,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
         "--live", action="store_true", help="measure the Live page in Chromium instead"
     )
     bench.add_argument(
+        "--tones",
+        choices=["validation", "test"],
+        help="only how soon the Live page names a new tone, on speakers of that split of RAVDESS "
+        "and CREMA-D below --data; no browser",
+    )
+    bench.add_argument(
         "--seconds", type=_positive, default=30, help="of each run with --live (default 30)"
     )
     bench.add_argument("--runs", type=_positive, default=50, help="repetitions (default 50)")
@@ -335,10 +341,13 @@ def _measure(measures: Any, key: str, words: str) -> str:
 def _bench(options: argparse.Namespace) -> int:
     from core import bench
     from core.live import bench as live_bench
+    from core.live import tones
 
-    lines = live_bench.lines if options.live else bench.lines
+    lines = tones.lines if options.tones else live_bench.lines if options.live else bench.lines
     try:
-        if options.live:
+        if options.tones:
+            report = tones.measure(options.data or ".", options.tones)
+        elif options.live:
             report = live_bench.run(data=options.data, seconds=options.seconds)
         else:
             report = bench.run(

@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
+from threadpoolctl import threadpool_info
 
 from core import bench, media
 from core.errors import DuetError
@@ -28,10 +29,11 @@ from core.fusion import fuse, together
 from core.labels import EMOTIONS
 from core.live import bench as live_bench
 from core.live import director as directing
-from core.live import drawing, journal, listening, watching
+from core.live import drawing, journal, listening, tones, watching
 from core.live.director import Director
 from core.live.drawing import Canvas, Mark
-from core.live.journal import Journal, Reading, Tick
+from core.live.journal import TICK_SECONDS, Journal, Reading, Tick
+from core.live.listening import Heard, Listener
 from core.live.measures import Delays, Faults, Rate
 from core.live.pacing import ANALYSIS_SHARE, Gate, Pace
 from core.live.ring import Funnel, Ring
@@ -43,6 +45,7 @@ from core.results import Box, Prediction
 from core.ui import connection, exports, ice, turns
 from core.ui import live as live_ui
 from core.ui.samples import drawn_face, synthetic_voice
+from core.voice import Evidence
 from tests.test_pages import face_result, prediction, voice_result
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -270,6 +273,69 @@ def test_silence_is_silence_and_never_neutral(voice: np.ndarray):
     after = np.concatenate([voice[16_000 : 2 * 16_000], np.zeros(2 * 16_000)]).astype(np.float32)
     assert listening.listen(after, model).state == "silence"
     assert listening.listen(np.zeros(100, np.float32), model).state == "silence"
+
+
+def heard_of(monkeypatch: pytest.MonkeyPatch, phrases: list[tuple[float, float]]) -> Heard:
+    """What three seconds say in which the first half sounds angry, the second happy."""
+    times = np.arange(30) / 10 + 0.05
+    evidence = np.zeros((30, 1, len(EMOTIONS)))
+    evidence[times < 1.5, 0, EMOTIONS.index("angry")] = 9.0
+    evidence[times >= 1.5, 0, EMOTIONS.index("happy")] = 3.0
+    steps = np.ones(30, bool), np.zeros(30, np.int64)
+    known = Evidence(times, np.zeros((30, 1)), evidence, *steps)
+    monkeypatch.setattr(listening, "find_speech", lambda recording: phrases)
+    monkeypatch.setattr(listening, "gather_evidence", lambda *given: known)
+    return listening.listen(np.zeros(3 * 16_000, np.float32), load(find("voice")))
+
+
+def test_a_phrase_counts_by_itself_once_it_is_long_enough(monkeypatch: pytest.MonkeyPatch):
+    whole = heard_of(monkeypatch, [(0.0, 3.0)]).emotion
+    parted = heard_of(monkeypatch, [(0.0, 1.5), (1.9, 3.0)]).emotion
+    short = heard_of(monkeypatch, [(0.0, 2.2), (2.5, 3.0)]).emotion
+    assert whole
+    assert parted
+    assert probability(parted, "angry") < probability(whole, "angry")
+    assert short == whole
+
+
+def test_after_a_silence_the_words_before_it_have_no_say(monkeypatch: pytest.MonkeyPatch):
+    heard = heard_of(monkeypatch, [(0.0, 1.3), (2.2, 3.0)])
+    assert heard.emotion
+    assert heard.emotion.label == "happy"
+    assert probability(heard.emotion, "angry") == min(heard.emotion.probabilities)
+    assert np.array(heard.speech) == pytest.approx(np.array([[-0.8, 0.0]]))
+    assert heard_of(monkeypatch, [(0.0, 1.8), (2.7, 3.0)]).emotion is None  # too few words yet
+
+
+def test_a_label_gives_way_easily_at_the_beginning_of_a_phrase(monkeypatch: pytest.MonkeyPatch):
+    angry, happy = ([0.1] * 7 for _ in range(2))
+    angry[EMOTIONS.index("angry")], angry[EMOTIONS.index("happy")] = 0.3, 0.2
+    happy[EMOTIONS.index("angry")], happy[EMOTIONS.index("happy")] = 0.2, 0.3
+
+    def label(listener: Listener, probabilities: list[float], start: float) -> str | None:
+        heard = Heard("speech", Prediction(tuple(probabilities)), ((start, 0.0),))
+        monkeypatch.setattr(listening, "listen", lambda *given: heard)
+        return listener.update(np.zeros(0, np.float32), load(find("voice")))[1]
+
+    listener = Listener()
+    assert label(listener, angry, -2.5) == "angry"
+    assert label(listener, happy, -2.5) == "angry"
+    assert label(listener, happy, -1.0) == "happy"
+
+
+def test_rows_are_half_a_second_apart_though_it_listens_more_often():
+    moments = [number * listening.HOP_SECONDS for number in range(9)]
+    made = Director(Settings(mode="face"), clock=lambda: moments[0])
+    while moments:
+        made._tick()
+        moments.pop(0)
+    times = [tick.time for tick in made.journal.ticks()]
+    assert np.diff(times) == pytest.approx(TICK_SECONDS)
+
+
+def test_the_app_leaves_no_core_to_threads_that_spin():
+    blas = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    assert all(library["num_threads"] == 1 for library in blas)
 
 
 def test_the_level_meter():
@@ -893,6 +959,41 @@ def test_bench_makes_its_own_film_and_voice(tmp_path: Path):
     recordings, tones = live_bench.tones(None)
     assert tones[0] != tones[1]
     assert all(len(recording) > 16_000 for recording in recordings)
+
+
+def spoken(samples: np.ndarray, named: str) -> tones.Spoken:
+    return tones.Spoken(samples, named, named)
+
+
+def test_tones_are_followed_alike_each_time():
+    recordings, labels = live_bench.tones(None)
+    first, second = (spoken(r, name) for r, name in zip(recordings, labels, strict=True))
+    followed = tones.follow(first, second, load(find("voice")))
+    assert followed == tones.follow(first, second, load(find("voice")))
+    assert followed.change == pytest.approx(2 * (len(first.samples) / 16_000 + 0.3) + 0.1)
+    assert {label for _, label in followed.shown} - {None} <= set(EMOTIONS)
+
+
+def test_delays_and_steadiness_of_tones_are_counted():
+    quiet = np.zeros(0, np.float32)
+    pair = spoken(quiet, "sad"), spoken(quiet, "happy")
+    shown = [(time, "sad" if time < 4.9 else "happy") for time in np.arange(1.0, 6.0, 0.25)]
+    never = [(time, "sad" if round(4 * time) % 2 else "fear") for time, _ in shown]
+    found = tones.summarise(
+        [tones.Followed(*pair, 4.1, tuple(shown)), tones.Followed(*pair, 4.1, tuple(never))]
+    )
+    assert found["new_tone_named_median_s"] is None  # every second one is late without end
+    assert found["named_within_a_second"] == found["named_at_all"] == 0.5
+    assert found["changes_a_minute_in_one_tone"] == pytest.approx(60 * 10 / (22 * 0.25), abs=0.1)
+    assert found["right_in_one_tone"] == pytest.approx((11 + 5) / 22, abs=0.001)
+    alone = tones.summarise([tones.Followed(*pair, 4.1, tuple(shown))])
+    assert alone["new_tone_named_median_s"] == pytest.approx(0.9)
+    assert any("0.9" in line for line in tones.lines({"pairs": 1, "split": "test", **alone}))
+
+
+def test_tones_need_recordings(tmp_path: Path):
+    with pytest.raises(DuetError, match="ravdess"):
+        tones.measure(tmp_path, "test", 1)
 
 
 def test_bench_reads_when_an_expression_was_named():

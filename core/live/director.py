@@ -27,7 +27,7 @@ from core.labels import EMOTIONS
 from core.live import drawing, listening, watching
 from core.live.drawing import Canvas, Colour, Mark
 from core.live.journal import TICK_SECONDS, Journal, Reading, Tick
-from core.live.listening import WINDOW_SECONDS, Heard
+from core.live.listening import HOP_SECONDS, WINDOW_SECONDS, Heard, Listener
 from core.live.measures import Delays, Faults, Rate
 from core.live.pacing import GATE, Pace
 from core.live.ring import Funnel, Ring
@@ -145,7 +145,8 @@ class Director:
         self._gaze: deque[tuple[float, Prediction]] = deque(maxlen=256)
         self._ring = Ring(WINDOW_SECONDS)
         self._funnel = Funnel()
-        self._voice_steady = Steady()
+        self._listener = Listener()
+        self._noted = -math.inf
         self._fused_steady = Steady()
         self._heard: Heard | None = None
         self._voice: Reading | None = None
@@ -424,10 +425,10 @@ class Director:
             GATE.leave()
 
     def _follow(self, done: threading.Event) -> None:
-        """Every half second: listen, join both sides, write a row; end when nothing comes."""
+        """Four times a second: listen, join both sides; end when nothing comes."""
         due = self._clock()
         while not done.is_set():
-            due = max(due + TICK_SECONDS, self._clock())
+            due = max(due + HOP_SECONDS, self._clock())
             done.wait(max(0.0, due - self._clock()))
             if self._idle():
                 self._end(done)
@@ -545,24 +546,25 @@ class Director:
             self._join(moment)
         else:
             self._together = self._fused = None
-        self.journal.add(moment, self._row(moment))
+        if moment - self._noted > TICK_SECONDS - HOP_SECONDS / 2:
+            self._noted = moment
+            self.journal.add(moment, self._row(moment))
 
     def _listen(self, moment: float) -> None:
         before = self._heard.state if self._heard else None
+        label = None
         if moment - self._audio_time > MISSING_SECONDS:
             self._heard = None
+            self._listener.forget()
         else:
-            self._heard = listening.listen(self._ring.last(WINDOW_SECONDS), self._model("voice"))
+            window = self._ring.last(WINDOW_SECONDS)
+            self._heard, label = self._listener.update(window, self._model("voice"))
         state = self._heard.state if self._heard else None
         if (state == "speech") != (before == "speech"):
             started = state == "speech"
             self.journal.happened(moment, "Speech started." if started else "Speech ended.")
         emotion = self._heard.emotion if self._heard else None
-        if emotion:
-            self._voice = self._reading(self._voice_steady.update(emotion), emotion)
-        else:
-            self._voice = None
-            self._voice_steady.forget()
+        self._voice = self._reading(label, emotion) if label and emotion else None
 
     def _join(self, moment: float, seconds: float = WINDOW_SECONDS) -> None:
         """Fuse the voice's window with what the speaker's face showed in the same seconds."""

@@ -28,7 +28,7 @@ STREAM = "live_stream"
 """Key of the stream."""
 
 POLL_SECONDS = 0.5
-"""Between two looks of the page at what was found: the pace of the windows of speech."""
+"""Between two looks of the page at what was found; the picture shows every label at once."""
 
 RIBBON_SECONDS = 60.0
 VIDEO = {"width": {"ideal": 640}, "height": {"ideal": 480}, "frameRate": {"ideal": 30, "max": 30}}
