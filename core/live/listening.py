@@ -36,8 +36,8 @@ HALF_LIFE_SECONDS = 0.7
 # and hardly later. Chosen on pairs of clips of validation speakers (`python -m core bench --tones
 # validation`): a new tone is named after 1.14 s (median) instead of the 1.78 s that windows 0.5 s
 # apart with the half-life alone and one lead of 0.08 took, at 29 instead of 15 changes of the
-# label a minute in one tone, about as often right (58.5 and 59.7%). A half-life of 0.25 s alone took
-# 1.40 s at 28 changes; a window of 1.0 s is faster still and right in a third fewer windows.
+# label a minute in one tone, about as often right (58.5 and 59.7%). A half-life of 0.25 s alone
+# took 1.40 s at 28 changes; windows of 1.0 s are faster still and right a third less often.
 
 PHRASE_SECONDS = 0.8
 """A phrase at least this long counts by itself."""
