@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_info
 
 from core import bench, media
 from core.errors import DuetError
+from core.face.detect import MtcnnDetector, active_detector
 from core.fusion import fuse, together
 from core.labels import EMOTIONS
 from core.live import bench as live_bench
@@ -994,6 +995,18 @@ def test_delays_and_steadiness_of_tones_are_counted():
 def test_tones_need_recordings(tmp_path: Path):
     with pytest.raises(DuetError, match="ravdess"):
         tones.measure(tmp_path, "test", 1)
+
+
+@pytest.mark.parametrize("name", ["yunet", "mtcnn"])
+def test_bench_looks_where_the_label_is(name: str):
+    (drawn, *_), _ = live_bench.expressions(None)
+    left, top, width, height = live_bench._plan(drawn, name)["chip"]
+    finder = MtcnnDetector() if name == "mtcnn" else active_detector()
+    canvas = Canvas(av.VideoFrame.from_ndarray(drawn, format="rgb24"), mirrored=True)
+    canvas.mark([Mark(watching.seek(drawn, finder)[0].box, "happy 90%", (200, 30, 30))])
+    shown = drawing.rgb_of(canvas.frame())[:, ::-1]  # the plan is for the film, not its mirror
+    ground = shown[round(top) : round(top + height), round(left) : round(left + width)]
+    assert np.median(ground, axis=(0, 1)) == pytest.approx([200, 30, 30], abs=8)
 
 
 def test_bench_reads_when_an_expression_was_named():

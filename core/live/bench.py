@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from core import bench, media
 from core.driving import App, browser_path, chromium, running_app
 from core.errors import DuetError
+from core.face.detect import MtcnnDetector, active_detector
 from core.live import drawing, listening, watching
 from core.live.director import Director
 from core.live.settings import Settings
@@ -300,9 +301,9 @@ def run(data: str | None = None, seconds: float = 30.0) -> dict[str, Any]:
         film, voice = Path(temporary, "camera.y4m"), Path(temporary, "microphone.wav")
         write_film(pictures, film)
         _write_voice(recordings, voice)
-        plan = _plan(pictures[0])
+        plans = {detector: _plan(pictures[0], detector) for detector, _ in RUNS}
         runs = [
-            _measure(detector, viewers, film, voice, plan, shown, seconds)
+            _measure(detector, viewers, film, voice, plans[detector], shown, seconds)
             for detector, viewers in RUNS
         ]
     return {
@@ -361,9 +362,10 @@ def _write_voice(recordings: Sequence[NDArray[np.float32]], path: Path) -> None:
     path.write_bytes(wav(np.concatenate(pieces)))
 
 
-def _plan(picture: NDArray[np.uint8]) -> dict[str, Any]:
+def _plan(picture: NDArray[np.uint8], detector: str) -> dict[str, Any]:
     """Where the browser has to look. The label stands on the box's upper edge, to the left."""
-    box = watching.look(picture, load(find("face")))[0].box
+    finder = MtcnnDetector() if detector == "mtcnn" else active_detector()
+    box = watching.seek(picture, finder)[0].box
     # The picture comes back mirrored; `chip` is given as in the film, where it lies to the right.
     return {
         "width": WIDTH,

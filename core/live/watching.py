@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.face import framing
 from core.face.classify import classify
-from core.face.detect import Detection, active_detector
+from core.face.detect import Detection, Detector, active_detector
 from core.models import Model, probabilities
 from core.results import Box, Landmarks, Prediction
 
@@ -40,7 +40,7 @@ def look(pixels: NDArray[np.uint8], model: Model) -> list[Sight]:
     ----------
     pixels : uint8 (height, width, 3) RGB.
     """
-    found = _find(pixels)[:MOST_FACES]
+    found = seek(pixels, active_detector())[:MOST_FACES]
     if not found:
         return []
     grey = framing.grey(pixels)
@@ -59,7 +59,8 @@ def is_dark(pixels: NDArray[np.uint8]) -> bool:
     return float(thin.mean()) < DARK and float(thin.std()) < DARK / 2
 
 
-def _find(pixels: NDArray[np.uint8]) -> list[Detection]:
+def seek(pixels: NDArray[np.uint8], detector: Detector) -> list[Detection]:
+    """The faces that `detector` finds in a reduced picture, in pixels of the whole one."""
     height, width = pixels.shape[:2]
     factor = min(1.0, SEARCH_SIDE / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -67,7 +68,7 @@ def _find(pixels: NDArray[np.uint8]) -> list[Detection]:
     if factor < 1:
         small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     scale = width / size[0], height / size[1]
-    return [_enlarged(detection, scale) for detection in active_detector().detect(small)]
+    return [_enlarged(detection, scale) for detection in detector.detect(small)]
 
 
 def _enlarged(face: Detection, scale: tuple[float, float]) -> Detection:
