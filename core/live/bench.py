@@ -451,7 +451,10 @@ def _frame(page: Page) -> Frame:
 
 def _speed(page: Page) -> dict[str, float]:
     rows = page.locator(".st-key-live_speed tr")
-    texts = [text.split("\t") for text in rows.all_inner_texts()]
+    texts: list[list[str]] = []
+    while not texts:  # it may just be drawn anew
+        rows.first.wait_for()
+        texts = [text.split("\t") for text in rows.all_inner_texts()]
     return {text[0].strip(): float(text[-1]) for text in texts if len(text) > 1}
 
 
