@@ -40,7 +40,7 @@ SCHEDULE = Schedule(
     learning_rate=1e-3,
     weight_decay=0.0,
     label_smoothing=0.0,
-    patience=3,
+    patience=2,
 )
 
 COPIES = 2
