@@ -71,13 +71,16 @@ def _stage(stage: dict[str, Any]) -> str:
     decay = schedule["weight_decay"]
     decayed = f", decoupled weight decay {decay}" if decay else ""
     course = "cut on plateaus" if schedule.get("patience") else "cosine"
-    size = stage.get("stage", {}).get("size")
+    faces = stage.get("stage", {})
+    size = f" of {faces['size']} px" if "size" in faces else ""
+    if share := faces.get("small_share"):
+        size += f" ({faces.get('small_size', 32)} px in the first {share:.0%} of the epochs)"
     return (
         f"{network}{schedule['epochs']} of {schedule['optimiser']} (batch "
         f"{schedule['batch_size']}, peak "
         f"rate {schedule['learning_rate']}, {course}{decayed}, label smoothing "
         f"{schedule['label_smoothing']}{averaged}, {schedule['dtype_policy']}) "
-        f"on {stage['examples']:,} examples{f' of {size} px' if size else ''}"
+        f"on {stage['examples']:,} examples{size}"
     )
 
 

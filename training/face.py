@@ -29,10 +29,8 @@ class Stage:
     """Pixels a side of a training face."""
     augmentation: FaceAugmentation
     small_share: float = 0.0
-    """Share of the epochs, the first ones, that see faces of `SMALL_SIZE`: at half the cost."""
-
-
-SMALL_SIZE = 32
+    """Share of the epochs, the first ones, that see faces of `small_size`: at half the cost."""
+    small_size: int = 32
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ _ADAMAX = Schedule(
 
 PAPER = Course(
     (
-        Stage(replace(_ADAMAX, decay_epochs=26), 64, KERAS),
+        Stage(replace(_ADAMAX, decay_epochs=26, batch_size=128), 64, KERAS, small_share=0.6),
         Stage(
             replace(_ADAMAX, epochs=8, learning_rate=5e-4, dtype_policy="mixed_bfloat16"),
             128,
@@ -100,8 +98,9 @@ PAPER = Course(
     workers=4,
 )
 """Twelve times the arithmetic lies between the first size and the last, so the many epochs are
-spent on small pictures. These are in float32, which processors without bfloat16 units calculate
-sooner; the stages that ask for a GPU are not."""
+spent on small pictures, in batches so large that a processor is kept busy by the many small
+layers. These are in float32, which processors without bfloat16 units calculate sooner; the stages
+that ask for a GPU are not."""
 
 
 def predicted_logits(
@@ -210,7 +209,7 @@ def _train_stage(
 
     def epoch_batches(epoch: int) -> Batches:
         order = np.random.default_rng([schedule.seed, epoch]).permutation(len(faces))
-        size = SMALL_SIZE if epoch < schedule.epochs * stage.small_share else stage.size
+        size = stage.small_size if epoch < schedule.epochs * stage.small_share else stage.size
 
         def make(index: int) -> tuple[np.ndarray, np.ndarray]:
             rows = order[index * batch_size : (index + 1) * batch_size]
