@@ -392,6 +392,79 @@ def _gap(found: dict[str, Any]) -> Gap:
     return Gap(str(found.get("measure", "")), _number(found["difference"], -1, 1), interval)
 
 
+# --- random_split.json and folds.json -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OtherSplit:
+    """How good a model of the same recipe is where the examples are divided in another way."""
+
+    name: str
+    n: int
+    accuracy: float
+    unweighted_average_recall: float
+    unweighted_average_recall_95: Interval
+    leaks: bool
+    """Whether speakers, or even clips, lie on both sides."""
+    note: str
+    command: str
+
+
+def read_other_splits(info: ModelInfo) -> list[OtherSplit]:
+    """What `random_split.json` and `folds.json` hold, as far as they are there.
+
+    Raises
+    ------
+    DuetError
+        `damaged_model` when one of them does not hold what it should.
+    """
+    found = []
+    for name, read in (("random_split.json", _random_split), ("folds.json", _folds)):
+        path = info.folder / name
+        content = _json(path, "measure it again")
+        if content is None:
+            continue
+        try:
+            found.append(read(content))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _damaged(path, _fault(error), "measure it again") from None
+    return found
+
+
+def _random_split(found: dict[str, Any]) -> OtherSplit:
+    return OtherSplit(
+        "augmented copies, then a random split",
+        int(_number(found["n"], 1, 1e9)),
+        _number(found["accuracy"]),
+        _number(found["unweighted_average_recall"]),
+        _interval(found["unweighted_average_recall_95"]),
+        leaks=True,
+        note="Random split: the same network, trained in the way of many notebooks for "
+        f"{int(_number(found['epochs'], 1, 1e6))} epochs; "
+        f"{_number(found['speaker_in_training']):.0%} of its test examples are of speakers, and "
+        f"{_number(found['clip_in_training']):.0%} of clips, that it was trained on.",
+        command=str(found.get("command", "")),
+    )
+
+
+def _folds(found: dict[str, Any]) -> OtherSplit:
+    base, each = (int(_number(count, 1, 1e6)) for count in found["epochs"])
+    networks = " and ".join(str(name) for name in found["networks"])
+    return OtherSplit(
+        "five folds of RAVDESS, mean",
+        int(_number(found["all"]["n"], 1, 1e9)),
+        _number(found["all"]["accuracy"]),
+        _number(found["mean_unweighted_average_recall"]),
+        _interval(found["mean_unweighted_average_recall_95"]),
+        leaks=False,
+        note="Five folds: every actor of RAVDESS is judged once by a model that never heard them "
+        f"({networks} network; {base} epochs on the other corpora, then {each} on each fold with "
+        "the rest of RAVDESS; no epoch was chosen by any of its actors). The interval comes from "
+        "drawing actors anew.",
+        command=str(found.get("command", "")),
+    )
+
+
 # --- adversarial.json and learning_curve.json -----------------------------------------------------
 
 

@@ -233,6 +233,7 @@ def training(info: ModelInfo) -> None:
         for kind, figure in plots.history(log).items():
             plots.show(figure, f"history_{kind}", plots.history_rows(log))
     learning_curve(info)
+    other_splits(info)
     st.markdown("**Make it yourself**")
     st.code(reports.reproduce(info), language="sh", wrap_lines=True)
 
@@ -247,6 +248,22 @@ def learning_curve(info: ModelInfo) -> None:
         rows = plots.learning_curve_rows(found)
         plots.show(plots.learning_curve(found), "learning_curve", rows)
         measured_by(f"{found.note} {found.settings}".strip(), found.command)
+
+
+def other_splits(info: ModelInfo) -> None:
+    """How good the recipe is where the examples are divided in another way, if somebody tried."""
+    found = engine.told(partial(reports.read_other_splits, info))
+    evaluation = boards.evaluation(info)
+    if isinstance(found, Trouble):
+        engine.show_trouble(found, "other_splits_trouble")
+    elif found and not isinstance(evaluation, Trouble) and "test" in evaluation.splits:
+        st.subheader("Divided in another way")
+        test = evaluation.splits["test"]
+        rows = plots.other_splits_rows(found, test)
+        plots.show(plots.other_splits(found, test), "other_splits", rows)
+        st.caption("“Unheard speakers” is what we stand by.")
+        for other in found:
+            measured_by(other.note.rstrip("."), other.command)
 
 
 WAYS: dict[str, int | None] = {"Counts": None, "By row": 1, "By column": 0}

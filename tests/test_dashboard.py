@@ -364,6 +364,18 @@ def test_attacks_and_learning_curves_are_read(folder: Path) -> None:
     assert [row["n"] for row in plots.learning_curve_rows(curve)] == [500, 1000]
 
 
+RANDOM_SPLIT = {
+    "n": 100,
+    "accuracy": 0.9,
+    "unweighted_average_recall": 0.9,
+    "unweighted_average_recall_95": [0.8, 0.95],
+    "speaker_in_training": 1.0,
+    "clip_in_training": 0.5,
+    "epochs": 6,
+    "command": "python -m training random-split --data PATH",
+}
+
+
 def test_attacks_and_learning_curves_are_shown_where_there_are_any(second: Path) -> None:
     for name in ("adversarial.json", "learning_curve.json"):
         (second / name).unlink(missing_ok=True)
@@ -373,9 +385,12 @@ def test_attacks_and_learning_curves_are_shown_where_there_are_any(second: Path)
         if there:
             (second / "adversarial.json").write_text(json.dumps(ADVERSARIAL))
             (second / "learning_curve.json").write_text(json.dumps(LEARNING_CURVE))
+            (second / "random_split.json").write_text(json.dumps(RANDOM_SPLIT))
         app.button_group(key="section").set_value("Training").run()
         calm(app)
         assert ("What more data bring" in words(app)) is there
+        assert ("A split that leaks would claim" in words(app)) is there
+        assert ("50% of clips, that it was trained on" in words(app)) is there
         app.button_group(key="section").set_value("Robustness and fairness").run()
         calm(app)
         assert ("leaves 5.0% right" in words(app)) is there
@@ -586,6 +601,8 @@ def test_one_model_of_a_task_has_nothing_beside_it() -> None:
         ("fairness.json", b'{"split": "test", "groups": {"sex": {"a": 1}}}', "misstates"),
         ("adversarial.json", b'{"n": 3}', "misstates"),
         ("learning_curve.json", b'{"points": 3}', "misstates"),
+        ("random_split.json", b'{"n": 3}', "misstates"),
+        ("folds.json", b'{"epochs": 3}', "misstates"),
     ],
 )
 def test_a_broken_folder_gets_a_sentence_and_the_rest_works(

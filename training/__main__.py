@@ -120,6 +120,23 @@ def _parser() -> argparse.ArgumentParser:
     leak.add_argument("--run", type=Path, default=Path("runs") / "random-split", help="checkpoints")
     leak.set_defaults(run_command=_random_split)
 
+    fold = commands.add_parser(
+        "folds",
+        help="train voice-cnn's recipe on the five subject-wise folds of RAVDESS, write its "
+        "folds.json; resumes",
+    )
+    fold.add_argument(
+        "--epochs",
+        type=_positive,
+        nargs=2,
+        metavar=("OTHERS", "FOLD"),
+        help="on the other corpora, and on each fold",
+    )
+    fold.add_argument("--networks", nargs="+", default=[], metavar="NAME", help="all by default")
+    fold.add_argument("--fraction", type=_share, default=1.0, help="share of the data, 0 to 1")
+    fold.add_argument("--run", type=Path, default=Path("runs") / "folds", help="checkpoints")
+    fold.set_defaults(run_command=_folds)
+
     chart = commands.add_parser("map", help="lay out the test set as a model sees it")
     chart.add_argument("name")
     chart.set_defaults(run_command=_map)
@@ -136,11 +153,11 @@ def _parser() -> argparse.ArgumentParser:
     summarise.add_argument("--out", type=Path, help="folder (default core/summary)")
     summarise.set_defaults(run_command=_summarise)
 
-    for command in (train, export, evaluate, fusion, report, attack, curve, leak, chart):
+    for command in (train, export, evaluate, fusion, report, attack, curve, leak, fold, chart):
         command.add_argument(
             "--models", type=Path, default=None, help="folder of model folders (default models/)"
         )
-    named = (train, export, evaluate, fusion, report, attack, curve, framing, chart, leak)
+    named = (train, export, evaluate, fusion, report, attack, curve, framing, chart, leak, fold)
     for command in (*named, fetch, prepare, summarise):
         command.add_argument(
             "--data", type=Path, required=True, help="folder that holds the data sets, or one set"
@@ -323,6 +340,25 @@ def _random_split(parsed: argparse.Namespace) -> None:
         f" --epochs {parsed.epochs}" if parsed.epochs else ""
     )
     write_json(info.folder / "random_split.json", report)
+    print(json.dumps(report, indent=1))
+
+
+def _folds(parsed: argparse.Namespace) -> None:
+    from core.models import read_info
+    from training.architectures import ARCHITECTURES
+    from training.export import write_json
+    from training.folds import EPOCHS, folds
+
+    info = read_info(_models(parsed) / "voice-cnn")
+    epochs = tuple(parsed.epochs or EPOCHS)
+    build = ARCHITECTURES[info.name]
+    report = folds(build, parsed.data, parsed.run, epochs, parsed.networks, parsed.fraction)
+    words = ["python -m training folds --data PATH"]
+    if epochs != EPOCHS:
+        words.append("--epochs " + " ".join(map(str, epochs)))
+    if parsed.networks:
+        words.append("--networks " + " ".join(parsed.networks))
+    write_json(info.folder / "folds.json", {**report, "command": " ".join(words)})
     print(json.dumps(report, indent=1))
 
 

@@ -181,6 +181,7 @@ def fit(
     start: Path | None = None,
     recipe: dict[str, Any] | None = None,
     one_epoch: OneEpoch | None = None,
+    keep: Literal["best", "last"] = "best",
 ) -> Path:
     """Train from the last finished epoch on; return the weights that validated best.
 
@@ -195,6 +196,7 @@ def fit(
     recipe : what else the run depends on, as JSON; a run is only resumed by the same recipe.
     loss, accuracy : of (targets, logits); smoothed cross-entropy and plain accuracy by default.
     one_epoch : how an epoch goes over its batches; as Keras's own fit does by default.
+    keep : `last` returns the weights of the last epoch, however they validated.
     """
     one_epoch = one_epoch or _fitted
     run.mkdir(parents=True, exist_ok=True)
@@ -249,7 +251,7 @@ def fit(
             log = one_epoch(trained, epoch_batches(epoch), [average] if average else [])
             with average.in_place() if average else nullcontext():
                 measures = validation_score(model)
-                if measures["score"] > state["best"]:
+                if keep == "last" or measures["score"] > state["best"]:
                     state["best"] = measures["score"]
                     model.save_weights(best)
             seconds = time.monotonic() - started

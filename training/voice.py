@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
@@ -123,13 +124,15 @@ def _padded(spectrogram: NDArray[np.floating], frames: int) -> NDArray[np.float3
     )
 
 
-def drawing_probabilities(clips: tuple[voices.Clip, ...]) -> NDArray[np.float64]:
+def drawing_probabilities(
+    clips: tuple[voices.Clip, ...], share: Mapping[str, float] = CORPUS_SHARE
+) -> NDArray[np.float64]:
     """Probability of each clip to be drawn: corpora by share, emotions within them alike."""
     cells = [(clip.corpus, clip.emotion) for clip in clips]
     count = {cell: cells.count(cell) for cell in set(cells)}
     emotions = {corpus: {e for c, e in count if c == corpus} for corpus, _ in count}
     probability = np.array(
-        [CORPUS_SHARE[c] / len(emotions[c]) / count[c, e] for c, e in cells], np.float64
+        [share[c] / len(emotions[c]) / count[c, e] for c, e in cells], np.float64
     )
     return probability / probability.sum()
 
@@ -162,7 +165,7 @@ def train(
             print(
                 f"stage {place * len(STAGES) + number} of {len(MEMBERS) * len(STAGES)}", flush=True
             )
-            weights = _train_stage(
+            weights = train_stage(
                 partial(build, widths=member.widths),
                 everything,
                 run / member.name / f"stage{number}",
@@ -171,16 +174,26 @@ def train(
             )
 
 
-def _train_stage(
+def train_stage(
     build: Callable[[], keras.Model],
     everything: voices.Voices,
     run: Path,
     stage: Stage,
     start: Path | None,
+    share: Mapping[str, float] = CORPUS_SHARE,
+    keep: Literal["best", "last"] = "best",
 ) -> Path:
+    """One network's way through one stage; the weights that validated best, or the last.
+
+    Parameters
+    ----------
+    everything : clips and, behind them, their augmented copies; `of` tells which to learn from
+        and which to validate on. run : folder of checkpoints. start : weights to start from.
+    share : how often each corpus is drawn.
+    """
     schedule = stage.schedule
     pool, validation = everything.of("train"), everything.of("validation")
-    probability = drawing_probabilities(pool.clips)
+    probability = drawing_probabilities(pool.clips, share)
     per_epoch = max(schedule.batch_size, len(pool) // (1 + VARIANTS))
     steps = per_epoch // schedule.batch_size
     labels = one_hot(pool.labels, len(EMOTIONS))
@@ -239,6 +252,7 @@ def _train_stage(
         run,
         start=start,
         recipe={"examples": per_epoch, "stage": {**asdict(stage), "schedule": None}},
+        keep=keep,
     )
 
 

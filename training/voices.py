@@ -5,9 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
@@ -233,19 +233,28 @@ def spectrogram(samples: NDArray[np.float32]) -> NDArray[np.float16]:
     return features.voice_tensor(samples)[0][0, :, :, 0].astype(np.float16)
 
 
-def load(data: Path | str, cache: Path, variants: int = 0, seed: int = 7) -> Voices:
+def load(
+    data: Path | str,
+    cache: Path,
+    variants: int = 0,
+    seed: int = 7,
+    split: Callable[[Clip], str] | None = None,
+) -> Voices:
     """Spectrograms of all clips, computed once in parallel and kept in `cache`.
 
     Parameters
     ----------
     variants : how many augmented copies of each *training* clip to add behind the clips
         themselves (made after the split, from training clips only).
+    split : train, validation or test of each clip, where it is not to be that of `split_of`.
 
     A clip that cannot be decoded, or is silent, is named on standard output and left out. The
     cache is known by the clips and the constants of `core.voice.features`: remove it after a
     change to how clips are augmented or decoded.
     """
     listed = clips(data)
+    if split is not None:
+        listed = [replace(clip, split=split(clip)) for clip in listed]
     jobs: list[tuple[Clip, list[int] | None]] = [(clip, None) for clip in listed]
     jobs += [(c, [seed, v]) for v in range(variants) for c in listed if c.split == "train"]
     key = sha256(repr((jobs, _constants())).encode()).hexdigest()[:16]

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from core import measures
 from core.labels import EMOTIONS
 from core.measures import Curve, Reliability
-from core.reports import Adversarial, Fairness, History, LearningCurve, Measures, Robustness
+from core.reports import (
+    Adversarial,
+    Fairness,
+    History,
+    LearningCurve,
+    Measures,
+    OtherSplit,
+    Robustness,
+)
 from core.ui import charts, exports
 from core.ui.charts import DIVERGING, blank
 from core.ui.looks import LOOKS, rgb
@@ -722,28 +730,80 @@ def learning_curve_rows(found: LearningCurve) -> Rows:
     ]
 
 
-def fairness(found: Fairness, attribute: str) -> go.Figure:
-    """Accuracy with its interval for each group of people."""
+def other_splits(found: Sequence[OtherSplit], test: Measures) -> go.Figure:
+    """Average recall with its interval on the test split, and where the data were divided else."""
+    rows = other_splits_rows(found, test)
+    figure = blank(_split_finding(found, test), "average recall (%)", "", 150 + 48 * len(rows))
+    for row, symbol in zip(rows, cycle(SYMBOLS)):
+        value, low, high = (row[f"unweighted_average_recall{x}"] for x in ("", "_low", "_high"))
+        where = f"{row['split']} ({row['n']:,})".replace(", ", ",<br>", 1)
+        _dot(figure, row["split"], where, value, (low, high), symbol)
+    figure.update_xaxes(tickformat=".0%")
+    return figure
+
+
+def _dot(
+    figure: go.Figure, name: str, where: str, value: float, ends: tuple[float, float], symbol: str
+) -> None:
+    """A value with its interval, on the line `where`."""
     import plotly.graph_objects as go
 
+    low, high = ends
+    figure.add_trace(
+        go.Scatter(
+            x=[value],
+            y=[where],
+            error_x={"array": [max(0, high - value)], "symmetric": False,
+                     "arrayminus": [max(0, value - low)], "color": GREY},
+            mode="markers",
+            marker={"size": 12, "color": BLUE, "symbol": symbol},
+            hovertemplate=f"{name}: %{{x:.1%}} ({low:.1%} to {high:.1%})<extra></extra>",
+            showlegend=False,
+        )
+    )  # fmt: skip
+
+
+def _split_finding(found: Sequence[OtherSplit], test: Measures) -> str:
+    for other in found:
+        if other.leaks:
+            gain = 100 * (other.unweighted_average_recall - test.unweighted_average_recall)
+            return f"A split that leaks would claim {gain:+.1f} points of average recall"
+    named = [f"{other.unweighted_average_recall:.1%} on {other.name}" for other in found]
+    return f"Average recall: {', '.join(named)}"
+
+
+def other_splits_rows(found: Sequence[OtherSplit], test: Measures) -> Rows:
+    """A row for the test split and for each other division, from the bottom up."""
+    own = {
+        "split": "unheard speakers",
+        "n": test.n,
+        "accuracy": test.accuracy,
+        "unweighted_average_recall": test.unweighted_average_recall,
+        "unweighted_average_recall_low": test.unweighted_average_recall_95[0],
+        "unweighted_average_recall_high": test.unweighted_average_recall_95[1],
+    }
+    others = [
+        {
+            "split": other.name,
+            "n": other.n,
+            "accuracy": other.accuracy,
+            "unweighted_average_recall": other.unweighted_average_recall,
+            "unweighted_average_recall_low": other.unweighted_average_recall_95[0],
+            "unweighted_average_recall_high": other.unweighted_average_recall_95[1],
+        }
+        for other in found
+    ]
+    return [own, *others]
+
+
+def fairness(found: Fairness, attribute: str) -> go.Figure:
+    """Accuracy with its interval for each group of people."""
     groups = found.groups[attribute]
     names = sorted(groups, key=lambda name: groups[name].accuracy)
     figure = blank(_gap_finding(found, attribute), "accuracy (%)", "", 130 + 42 * len(names))
     for name, symbol in zip(names, cycle(SYMBOLS)):
         m = groups[name]
-        low, high = m.accuracy_95
-        figure.add_trace(
-            go.Scatter(
-                x=[m.accuracy],
-                y=[f"{name} ({m.n:,})"],
-                error_x={"array": [max(0, high - m.accuracy)], "symmetric": False,
-                         "arrayminus": [max(0, m.accuracy - low)], "color": GREY},
-                mode="markers",
-                marker={"size": 12, "color": BLUE, "symbol": symbol},
-                hovertemplate=f"{name}: %{{x:.1%}} ({low:.1%} to {high:.1%})<extra></extra>",
-                showlegend=False,
-            )
-        )  # fmt: skip
+        _dot(figure, name, f"{name} ({m.n:,})", m.accuracy, m.accuracy_95, symbol)
     figure.update_xaxes(tickformat=".0%")
     return figure
 

@@ -1,0 +1,178 @@
+"""The five folds of RAVDESS: who is learnt from and who is judged, the figures, the page."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core import reports
+from core.index import RAVDESS_FOLDS
+from core.models import find, read_info
+from core.ui import plots
+from tests.media_makers import wav
+from training import folds, voice, voices
+from training.__main__ import main
+from training.architectures import ARCHITECTURES, voice_cnn
+from training.report import write_report
+
+RATE = 16_000
+
+
+def _tone(pitch: float) -> bytes:
+    sine = 0.3 * np.sin(2 * np.pi * pitch * np.arange(9600) / RATE)
+    return wav(sine.astype(np.float32), rate=RATE)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tones by three actors of RAVDESS, of three folds, and by two of CREMA-D."""
+    place = tmp_path_factory.mktemp("voices")
+    (place / "ravdess").mkdir()
+    (place / "crema_d").mkdir()
+    for actor in (1, 2, 3):
+        for code in range(1, 9):
+            name = f"03-01-{code:02}-01-01-01-{actor:02}.wav"
+            (place / "ravdess" / name).write_bytes(_tone(120 + 60 * code + actor))
+    for actor in (1001, 1062):
+        for number, emotion in enumerate(("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")):
+            name = f"{actor}_DFA_{emotion}_XX.wav"
+            (place / "crema_d" / name).write_bytes(_tone(150 + 70 * number))
+    return place
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """The voice model that ships, and no other."""
+    info = find("voice")
+    shutil.copytree(info.folder, tmp_path / "models" / info.name)
+    (tmp_path / "models" / info.name / "folds.json").unlink(missing_ok=True)
+    return tmp_path / "models"
+
+
+def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
+    data: Path,
+    models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "voice-cnn", lambda widths: voice_cnn((4, 4, 8)))
+    heard, judged = [], []
+    train, predict = voice.train_stage, voice.predicted_logits
+
+    def noted(build, everything, run, *rest, **named):
+        who = {(c.corpus, c.speaker) for c in everything.of("train").clips}
+        heard.append((run.name, who, len(everything.of("train"))))
+        return train(build, everything, run, *rest, **named)
+
+    def also_noted(network, part):
+        judged.append({(c.corpus, c.speaker) for c in part.clips})
+        return predict(network, part)
+
+    monkeypatch.setattr(voice, "train_stage", noted)
+    command = ["folds", "--data", str(data), "--models", str(models), "--epochs", "1", "1"]
+    command += ["--run", str(tmp_path / "run"), "--networks", "narrow"]
+    assert main(command) == 0
+    crema = ("crema_d", "1001")
+    copies = 1 + voice.VARIANTS
+    # Actor 2 is of the first fold, 3 of the second and 1 of the fifth; 1062 is for validation.
+    assert heard == [
+        ("others", {crema}, 6 * copies),
+        ("fold1", {crema, ("ravdess", "1"), ("ravdess", "3")}, 22 * copies),
+        ("fold2", {crema, ("ravdess", "1"), ("ravdess", "2")}, 22 * copies),
+        ("fold3", {crema, ("ravdess", "2"), ("ravdess", "3")}, 22 * copies),
+    ]
+    found = json.loads((models / "voice-cnn" / "folds.json").read_text())
+    assert [fold["actors"] for fold in found["folds"]] == [[2], [3], [1]]
+    assert [fold["n"] for fold in found["folds"]] == [8, 8, 8]
+    assert found["all"]["n"] == 24
+    assert found["command"].endswith("--epochs 1 1 --networks narrow")
+    assert "mean" in (text := write_report(models).read_text().lower())
+    assert "every actor of ravdess, in five folds" in text
+
+    # It goes on where it stopped: nothing is left to do, and the answers are the same.
+    monkeypatch.setattr(voice, "predicted_logits", also_noted)
+    capsys.readouterr()
+    assert main(command) == 0
+    assert capsys.readouterr().out.count("resuming after epoch 1 of 1") == 4
+    assert json.loads((models / "voice-cnn" / "folds.json").read_text())["all"] == found["all"]
+    assert {frozenset(part) for part in judged} >= {
+        frozenset({("ravdess", actor)}) for actor in ("1", "2", "3")
+    }
+
+
+def test_a_network_that_is_not_there_is_said(data: Path, models: Path, capsys) -> None:
+    command = ["folds", "--data", str(data), "--models", str(models), "--networks", "broad"]
+    assert main(command) == 1
+    assert "no network 'broad'; there are narrow, wide" in capsys.readouterr().err
+
+
+def test_its_figures_are_means_over_folds_with_actors_drawn_anew() -> None:
+    parts, logits = [], []
+    for number in range(2):
+        clips = tuple(
+            voices.Clip("ravdess", f"{number}-{i}", f"{4 * number + i % 4}", emotion, "train")
+            for i, emotion in enumerate(["happy", "sad"] * 8)
+        )
+        part = voices.Voices(clips, ())
+        right = np.eye(7, dtype=np.float32)[part.labels]
+        if number:  # the second fold is right about the happy ones only
+            right[:] = np.eye(7, dtype=np.float32)[voices.INDEX["happy"]]
+        parts.append(part)
+        logits.append(9 * right)
+    found = folds.measured(parts, logits)
+    assert [fold["unweighted_average_recall"] for fold in found["folds"]] == [1.0, 0.5]
+    assert found["mean_unweighted_average_recall"] == 0.75
+    low, high = found["mean_unweighted_average_recall_95"]
+    assert low <= 0.75 <= high
+    assert found["all"]["accuracy"] == 0.75
+
+
+def test_other_ways_to_divide_are_read_and_drawn(models: Path) -> None:
+    info = read_info(models / "voice-cnn")
+    assert reports.read_other_splits(info) == []
+    interval = [0.6, 0.8]
+    (info.folder / "folds.json").write_text(
+        json.dumps(
+            {
+                "all": {"n": 1440, "accuracy": 0.7},
+                "mean_unweighted_average_recall": 0.7,
+                "mean_unweighted_average_recall_95": interval,
+                "epochs": [20, 4],
+                "networks": ["narrow"],
+                "command": "python -m training folds --data PATH",
+            }
+        )
+    )
+    (info.folder / "random_split.json").write_text(
+        json.dumps(
+            {
+                "n": 7000,
+                "accuracy": 0.9,
+                "unweighted_average_recall": 0.9,
+                "unweighted_average_recall_95": [0.89, 0.91],
+                "speaker_in_training": 1.0,
+                "clip_in_training": 0.96,
+                "epochs": 6,
+            }
+        )
+    )
+    found = reports.read_other_splits(info)
+    assert [(other.n, other.leaks) for other in found] == [(7000, True), (1440, False)]
+    assert "96% of clips" in found[0].note
+    test = reports.read_evaluation(info).splits["test"]
+    gain = 100 * (0.9 - test.unweighted_average_recall)
+    title = plots.other_splits(found, test).layout.title.text
+    assert title == f"A split that leaks would claim {gain:+.1f} points of average recall"
+    assert "70.0% on five folds of RAVDESS" in plots.other_splits(found[1:], test).layout.title.text
+    rows = plots.other_splits_rows(found, test)
+    assert [row["n"] for row in rows] == [test.n, 7000, 1440]
+
+
+def test_folds_hold_each_actor_once() -> None:
+    everyone = [actor for fold in RAVDESS_FOLDS for actor in fold]
+    assert sorted(map(int, everyone)) == list(range(1, 25))

@@ -1,0 +1,191 @@
+"""`voice-cnn`'s recipe judged on every actor of RAVDESS: the literature's five subject-wise folds.
+
+Each network learns once from the other corpora, which no fold touches, and goes on from there once
+for each fold, with the four other folds among its training data. The length of both is fixed
+ahead: nothing is chosen on the actors that are judged, nor on any other actor of RAVDESS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from core.index import RAVDESS_FOLDS
+from core.labels import EMOTIONS
+from core.models import probabilities
+from training import checks, voice, voices
+from training.files import DataSetError
+from training.measures import summary, unweighted_average_recall
+
+CORPUS = "ravdess"
+EPOCHS = (20, 4)
+"""On the other corpora, then on each fold."""
+FOLD_RATE = 1e-3
+"""Peak learning rate on a fold."""
+FOLD_SHARE = {"ravdess": 0.5, "crema_d": 0.4, "savee": 0.05, "tess": 0.05}
+"""How often each corpus is drawn on a fold."""
+ROUNDS = 2000
+
+
+def folds(
+    build: Callable[..., keras.Model],
+    data: Path,
+    run: Path,
+    epochs: tuple[int, int] = EPOCHS,
+    members: Sequence[str] = (),
+    fraction: float = 1.0,
+) -> dict[str, Any]:
+    """What `folds.json` holds.
+
+    Parameters
+    ----------
+    build : of the recipe's networks, by `widths`.
+    run : folder of checkpoints; what is there already goes on.
+    epochs : on the other corpora, and on each fold.
+    members : names of those of `voice.MEMBERS` that answer together; all by default.
+    fraction : share of the clips to train and judge on, for a trial.
+
+    Returns
+    -------
+    `folds`: of each `actors`, `n`, `accuracy`, `unweighted_average_recall`;
+    `mean_unweighted_average_recall` over them, `mean_unweighted_average_recall_95` from drawing
+    the actors of each fold anew; `all`: measures of all answers together; `networks`, `epochs`.
+
+    Raises
+    ------
+    DataSetError
+        When RAVDESS or all others are missing, or there is no network of that name.
+    """
+    known = [member.name for member in voice.MEMBERS]
+    if unknown := [name for name in members if name not in known]:
+        raise DataSetError(f"There is no network {unknown[0]!r}; there are {', '.join(known)}.")
+    chosen = [member for member in voice.MEMBERS if not members or member.name in members]
+    seed = voice.MEMBERS[0].seed
+    everything = voices.load(data, run.parent / "cache", voice.VARIANTS, seed, split_of)
+    if fraction < 1:
+        rng = np.random.default_rng(seed)
+        everything = everything.where(rng.random(len(everything)) < fraction)
+    judged_corpus = np.array([clip.corpus == CORPUS for clip in everything.clips], bool)
+    others = everything.where(~judged_corpus)
+    checks.told(everything.where(judged_corpus).labels, (), "RAVDESS")
+    checks.told(others.of("train").labels, (), "The other corpora's train")
+    there = [actors for actors in RAVDESS_FOLDS if _spoken_by(everything, actors).any()]
+    judged = [everything.where(_own_clips(everything, actors)) for actors in there]
+    logits = [np.zeros((len(part), len(EMOTIONS)), np.float32) for part in judged]
+    for member in chosen:
+        widths = partial(build, widths=member.widths)
+        first, second = _stages(member, epochs)
+        place = run / member.name
+        print(f"{member.name} network, other corpora", flush=True)
+        start = voice.train_stage(widths, others, place / "others", first, None, keep="last")
+        for number, actors in enumerate(there):
+            print(f"{member.name} network, fold {number + 1} of {len(there)}", flush=True)
+            weights = voice.train_stage(
+                widths,
+                everything.where(~_spoken_by(everything, actors)),
+                place / f"fold{number + 1}",
+                second,
+                start,
+                FOLD_SHARE,
+                keep="last",
+            )
+            network = widths()
+            network.load_weights(weights)
+            logits[number] += voice.predicted_logits(network, judged[number]) / len(chosen)
+    return {
+        **measured(judged, logits),
+        "networks": [member.name for member in chosen],
+        "epochs": list(epochs),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def split_of(clip: voices.Clip) -> str:
+    """All of RAVDESS is learnt from, but for the fold in turn; the others as everywhere."""
+    return "train" if clip.corpus == CORPUS else clip.split
+
+
+def _stages(member: voice.Member, epochs: tuple[int, int]) -> tuple[voice.Stage, voice.Stage]:
+    first, second = (
+        replace(stage, schedule=replace(stage.schedule, epochs=count, decay_epochs=None))
+        for stage, count in zip(voice.STAGES, epochs, strict=True)
+    )
+    longer = replace(first.schedule, decay_epochs=round(1.2 * epochs[0]), seed=member.seed)
+    higher = replace(second.schedule, learning_rate=FOLD_RATE, seed=member.seed + 1)
+    return replace(first, schedule=longer), replace(second, schedule=higher)
+
+
+def _spoken_by(data: voices.Voices, actors: frozenset[str]) -> NDArray[np.bool_]:
+    return np.array([c.corpus == CORPUS and c.speaker in actors for c in data.clips], bool)
+
+
+def _own_clips(data: voices.Voices, actors: frozenset[str]) -> NDArray[np.bool_]:
+    """Which are clips of these actors, and not copies: these stand behind all clips."""
+    seen: set[str] = set()
+    mask = _spoken_by(data, actors)
+    for i in np.flatnonzero(mask):
+        path = data.clips[i].path
+        mask[i] = path not in seen
+        seen.add(path)
+    return mask
+
+
+def measured(
+    judged: Sequence[voices.Voices], logits: Sequence[NDArray[np.float32]]
+) -> dict[str, Any]:
+    """`folds`, their mean with its interval, and `all` of `folds.json`.
+
+    Parameters
+    ----------
+    judged : of each fold, the clips of its actors. logits : of each fold, (n, 7).
+    """
+    answers = [part.argmax(axis=1) for part in logits]
+    rows = []
+    for part, given in zip(judged, answers, strict=True):
+        rows.append(
+            {
+                "actors": sorted({int(clip.speaker) for clip in part.clips}),
+                "n": len(part),
+                "accuracy": round(float(np.mean(given == part.labels)), 4),
+                "unweighted_average_recall": round(
+                    unweighted_average_recall(part.labels, given), 4
+                ),
+            }
+        )
+    rng = np.random.default_rng(7)
+    drawn = [_mean_recall_of_drawn(judged, answers, rng) for _ in range(ROUNDS)]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    mean = float(np.mean([row["unweighted_average_recall"] for row in rows]))
+    together = summary(
+        probabilities(np.concatenate(logits)), np.concatenate([part.labels for part in judged])
+    )
+    return {
+        "folds": rows,
+        "mean_unweighted_average_recall": round(mean, 4),
+        "mean_unweighted_average_recall_95": [round(float(low), 4), round(float(high), 4)],
+        "all": together,
+    }
+
+
+def _mean_recall_of_drawn(
+    judged: Sequence[voices.Voices],
+    answers: Sequence[NDArray[np.int64]],
+    rng: np.random.Generator,
+) -> float:
+    """Mean recall over the folds, each with as many of its actors drawn with replacement."""
+    found = []
+    for part, given in zip(judged, answers, strict=True):
+        speakers = np.array([clip.speaker for clip in part.clips])
+        names = np.unique(speakers)
+        rows = [np.flatnonzero(speakers == name) for name in rng.choice(names, len(names))]
+        chosen = np.concatenate(rows)
+        found.append(unweighted_average_recall(part.labels[chosen], given[chosen]))
+    return float(np.mean(found))
