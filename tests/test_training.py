@@ -324,7 +324,8 @@ def _tiny(
     def build() -> keras.Model:
         inputs = keras.Input((10,))
         hidden = keras.layers.Dense(16, activation="relu")(inputs)
-        return keras.Model(inputs, {"logits": keras.layers.Dense(7)(hidden)})
+        dropped = keras.layers.Dropout(0.3)(hidden)
+        return keras.Model(inputs, {"logits": keras.layers.Dense(7)(dropped)})
 
     def epoch_batches(epoch: int) -> Batches:
         if epoch == stop_before:

@@ -247,7 +247,7 @@ def fit(
             if schedule.patience:
                 scores = [row["val_score"] for row in state["history"]]
                 trained.optimizer.learning_rate = plateau_rate(schedule, scores)
-            keras.utils.set_random_seed(schedule.seed + 1000 * (epoch + 1))
+            _seed(model, schedule.seed + 1000 * (epoch + 1))
             log = one_epoch(trained, epoch_batches(epoch), [average] if average else [])
             with average.in_place() if average else nullcontext():
                 measures = validation_score(model)
@@ -291,6 +291,14 @@ def fit(
         return best
     finally:
         keras.mixed_precision.set_global_policy("float32")
+
+
+def _seed(model: keras.Model, seed: int) -> None:
+    """Start all that is random anew: also dropout, whose state is no part of saved weights."""
+    keras.utils.set_random_seed(seed)
+    states = [v for v in model.variables if v.name == "seed_generator_state"]
+    for number, state in enumerate(states):
+        state.assign([seed, 1_000_000 * number])
 
 
 def _average_of(weights: str) -> str:
