@@ -451,11 +451,12 @@ def _frame(page: Page) -> Frame:
 
 def _speed(page: Page) -> dict[str, float]:
     rows = page.locator(".st-key-live_speed tr")
-    texts: list[list[str]] = []
-    while not texts:  # it may just be drawn anew
+    said: dict[str, float] = {}
+    while "looks a second" not in said:  # it may just be drawn anew
         rows.first.wait_for()
         texts = [text.split("\t") for text in rows.all_inner_texts()]
-    return {text[0].strip(): float(text[-1]) for text in texts if len(text) > 1}
+        said = {text[0].strip(): float(text[-1]) for text in texts if len(text) > 1}
+    return said
 
 
 def expression_delays(rows: Sequence[Sequence[float]], labels: Sequence[str]) -> list[float]:
