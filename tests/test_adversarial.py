@@ -13,9 +13,9 @@ import pytest
 
 from core.face.classify import classify
 from core.face.tensor import FACE_SIZE, face_tensor
-from core.labels import EMOTIONS
 from core.models import MODELS_FOLDER, Model, find, read_info
 from core.reports import read_adversarial, read_learning_curve
+from tests.data_makers import fer2013
 from training import learning_curve, robust
 from training.__main__ import main
 from training.architectures import face_cnn
@@ -38,18 +38,9 @@ from training.twin import compare, fill, mean_logits, twin, with_batch_statistic
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """FER2013's layout: each emotion a bright band at its own height, in noise."""
+    """FER2013's layout."""
     data = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(5)
-    numbers = iter(range(10_000))
-    for split, folder in (("Training", "train"), ("PublicTest", "test"), ("PrivateTest", "test")):
-        for label, emotion in enumerate(EMOTIONS):
-            place = data / "fer2013" / folder / emotion
-            place.mkdir(parents=True, exist_ok=True)
-            for _ in range(4):
-                image = rng.integers(60, 120, (FACE_SIZE, FACE_SIZE), np.uint8)
-                image[label * 6 : label * 6 + 6] += 100
-                cv2.imwrite(str(place / f"{split}_{next(numbers)}.png"), image)
+    fer2013(data)
     return data
 
 

@@ -13,34 +13,19 @@ from core import reports
 from core.index import RAVDESS_FOLDS
 from core.models import find, read_info
 from core.ui import plots
-from tests.media_makers import wav
+from tests.data_makers import crema_d, ravdess
 from training import folds, voice, voices
 from training.__main__ import main
 from training.architectures import ARCHITECTURES, voice_cnn
 from training.report import write_report
-
-RATE = 16_000
-
-
-def _tone(pitch: float) -> bytes:
-    sine = 0.3 * np.sin(2 * np.pi * pitch * np.arange(9600) / RATE)
-    return wav(sine.astype(np.float32), rate=RATE)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tones by three actors of RAVDESS, of three folds, and by two of CREMA-D."""
     place = tmp_path_factory.mktemp("voices")
-    (place / "ravdess").mkdir()
-    (place / "crema_d").mkdir()
-    for actor in (1, 2, 3):
-        for code in range(1, 9):
-            name = f"03-01-{code:02}-01-01-01-{actor:02}.wav"
-            (place / "ravdess" / name).write_bytes(_tone(120 + 60 * code + actor))
-    for actor in (1001, 1062):
-        for number, emotion in enumerate(("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")):
-            name = f"{actor}_DFA_{emotion}_XX.wav"
-            (place / "crema_d" / name).write_bytes(_tone(150 + 70 * number))
+    ravdess(place, (1, 2, 3))
+    crema_d(place, (1001, 1062))
     return place
 
 

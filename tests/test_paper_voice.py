@@ -20,6 +20,7 @@ from core.ui.samples import synthetic_voice
 from core.voice import descriptors, gather_evidence
 from core.voice.descriptors import DESCRIPTOR_RATE, DESCRIPTORS, FRAMES, descriptor_windows
 from core.voice.tensor import voice_input
+from tests.data_makers import ravdess
 from training import evaluate, voice1d, voices
 from training.__main__ import main
 from training.architectures import parameters, stacked_cnn1d, voice_cnn1d
@@ -132,17 +133,8 @@ def test_the_rate_falls_on_plateaus_and_training_ends_there():
 @pytest.fixture(scope="module")
 def tiny_ravdess(tmp_path_factory) -> Path:
     """Tones by three actors, one of them of each split, in RAVDESS's layout."""
-    from tests.media_makers import wav
-
     data = tmp_path_factory.mktemp("voices")
-    for actor in (1, 2, 3):
-        place = data / "ravdess" / f"Actor_{actor:02}"
-        place.mkdir(parents=True)
-        for code in range(1, 9):
-            time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
-            tone = 0.3 * np.sin(2 * np.pi * (120 + 60 * code + actor) * time)
-            name = f"03-01-{code:02}-01-01-01-{actor:02}.wav"
-            (place / name).write_bytes(wav(tone.astype(np.float32), rate=SAMPLE_RATE))
+    ravdess(data, (1, 2, 3), seconds=2.0)
     (data / "ravdess/Actor_01/03-01-01-01-02-01-01.wav").write_bytes(b"RIFF rotten")
     return data
 

@@ -17,9 +17,10 @@ from core.labels import EMOTIONS
 from core.measures import confusion_matrix
 from core.models import MODELS_FOLDER, Model, read_info
 from core.predictions import read_predictions, write_predictions
+from tests.data_makers import fer2013 as fer2013_folder
 from tests.media_makers import wav
 from tests.test_dashboard import ADVERSARIAL, LEARNING_CURVE
-from training import face, fer2013, fusion, measures, robustness, voice, voices
+from training import face, fer2013, fusion, measures, mixing, robustness, voice, voices
 from training.__main__ import main
 from training.architectures import ARCHITECTURES, together, voice_cnn
 from training.augment_face import STRONG, augmented_faces
@@ -42,20 +43,7 @@ from training.robustness import FACE_CORRUPTIONS, voice_corruptions
 def small_data(tmp_path_factory) -> Path:
     """FER2013's and RAVDESS's layouts with made-up content that a network can tell apart."""
     data = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(3)
-    numbers = iter(range(100_000))
-    for split, folder, count in (
-        ("Training", "train", 6),
-        ("PublicTest", "test", 3),
-        ("PrivateTest", "test", 3),
-    ):
-        for label, emotion in enumerate(EMOTIONS):
-            place = data / "fer2013" / folder / emotion
-            place.mkdir(parents=True, exist_ok=True)
-            for _ in range(count):
-                image = rng.integers(60, 120, (FACE_SIZE, FACE_SIZE), np.uint8)
-                image[label * 6 : label * 6 + 6] += 100
-                cv2.imwrite(str(place / f"{split}_{next(numbers)}.jpg"), image)
+    fer2013_folder(data, train=6, held_out=3, suffix=".jpg")
     original = next((data / "fer2013/test/happy").glob("PrivateTest_*"))
     (data / "fer2013/train/happy/Training_copy.jpg").write_bytes(original.read_bytes())
     for actor in (1, 2, 3, 4):
@@ -201,7 +189,7 @@ def test_bad_faces_are_named_counted_and_left_out(small_data, tmp_path, capsys, 
     found, whole = fer2013.load(data), fer2013.load(small_data)
     assert [len(found[s].left_out) for s in ("train", "validation", "test")] == [2, 0, 1]
     assert len(found["train"]) == sum(whole["train"].labels != EMOTIONS.index("disgust"))
-    monkeypatch.setattr(face, "_train_stage", lambda *arguments: tmp_path)
+    monkeypatch.setattr(face, "train_stage", lambda *arguments: tmp_path)
     face.train(ARCHITECTURES["face-cnn"], data, tmp_path / "run")
     said = capsys.readouterr().out
     assert "FER2013's train holds no example of disgust" in said
@@ -561,10 +549,10 @@ def test_clips_take_on_the_sound_of_another_corpus():
     np.testing.assert_allclose(means[crema_d], -1)
     assert not means[savee].any()
     rng = np.random.default_rng(0)
-    changes = np.array([voice.another_sound(means, crema_d, rng)[0] for _ in range(2000)])
+    changes = np.array([voice.another_sound(means, crema_d, rng, 0.5)[0] for _ in range(2000)])
     moved = changes != 0
     # Half of the clips are offered a corpus; half of these offers are the clip's own.
-    assert moved.mean() == pytest.approx(voice.SOUND_SWAP / 2, abs=0.04)
+    assert moved.mean() == pytest.approx(0.25, abs=0.04)
     assert changes[moved].min() >= 1.0
     assert changes[moved].max() <= 2.4
 
@@ -573,7 +561,7 @@ def test_mixup_mixes_a_share_of_the_clips_and_their_labels():
     n = 400
     x = np.repeat(np.arange(n, dtype=np.float32) % 6, 4 * 64).reshape(n, 4, 64)
     labels = np.eye(7, dtype=np.float32)[np.arange(n) % 6]
-    mixed, soft = voice.mixed_up(x, labels, 0.5, np.random.default_rng(0))
+    mixed, soft = mixing.mixed_up(x, labels, 0.5, np.random.default_rng(0))
     np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(mixed[:, 0, 0], soft @ np.arange(7), rtol=1e-4, atol=1e-4)
     assert 0.25 < (np.count_nonzero(soft, axis=1) > 1).mean() < 0.5

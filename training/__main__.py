@@ -110,6 +110,18 @@ def _parser() -> argparse.ArgumentParser:
     curve.add_argument("--run", type=Path, help="checkpoints (default runs/learning-curve-NAME)")
     curve.set_defaults(run_command=_learning_curve)
 
+    tried = commands.add_parser(
+        "levers",
+        help="short runs that differ in one idea each, write what it is worth to levers.json; "
+        "resumes",
+    )
+    tried.add_argument("name")
+    tried.add_argument("--only", nargs="+", default=[], metavar="IDEA", help="all by default")
+    tried.add_argument("--epochs", type=_positive, help="of the first run, instead of its own")
+    tried.add_argument("--fraction", type=_share, default=1.0, help="share of the data, 0 to 1")
+    tried.add_argument("--run", type=Path, help="checkpoints (default runs/levers-NAME)")
+    tried.set_defaults(run_command=_levers)
+
     leak = commands.add_parser(
         "random-split",
         help="train voice-cnn1d on a random split of augmented copies, as notebooks do; write "
@@ -153,11 +165,36 @@ def _parser() -> argparse.ArgumentParser:
     summarise.add_argument("--out", type=Path, help="folder (default core/summary)")
     summarise.set_defaults(run_command=_summarise)
 
-    for command in (train, export, evaluate, fusion, report, attack, curve, leak, fold, chart):
+    for command in (
+        train,
+        export,
+        evaluate,
+        fusion,
+        report,
+        attack,
+        curve,
+        tried,
+        leak,
+        fold,
+        chart,
+    ):
         command.add_argument(
             "--models", type=Path, default=None, help="folder of model folders (default models/)"
         )
-    named = (train, export, evaluate, fusion, report, attack, curve, framing, chart, leak, fold)
+    named = (
+        train,
+        export,
+        evaluate,
+        fusion,
+        report,
+        attack,
+        curve,
+        framing,
+        chart,
+        tried,
+        leak,
+        fold,
+    )
     for command in (*named, fetch, prepare, summarise):
         command.add_argument(
             "--data", type=Path, required=True, help="folder that holds the data sets, or one set"
@@ -324,6 +361,18 @@ def _learning_curve(parsed: argparse.Namespace) -> None:
     fractions = parsed.fractions or FRACTIONS
     report = learning_curve(parsed.name, parsed.data, run, fractions, parsed.epochs)
     write_json(info.folder / "learning_curve.json", report)
+    print(json.dumps(report, indent=1))
+
+
+def _levers(parsed: argparse.Namespace) -> None:
+    from core.models import read_info
+    from training.export import write_json
+    from training.levers import levers
+
+    info = read_info(_models(parsed) / _known(parsed.name))
+    run = parsed.run or Path("runs") / f"levers-{parsed.name}"
+    report = levers(info.name, parsed.data, run, parsed.only, parsed.epochs, parsed.fraction)
+    write_json(info.folder / "levers.json", report)
     print(json.dumps(report, indent=1))
 
 

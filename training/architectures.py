@@ -64,6 +64,7 @@ def face_cnn(
     widths: tuple[int, ...] = (48, 96, 192),
     blocks: tuple[int, ...] = (2, 2, 2),
     dropout: float = 0.2,
+    excite: bool = True,
 ) -> keras.Model:
     """Small residual network for framed grey faces.
 
@@ -77,7 +78,7 @@ def face_cnn(
     for stage, (width, depth) in enumerate(zip(widths, blocks, strict=True)):
         for block in range(depth):
             strides = 2 if stage and not block else 1
-            x = _residual_block(x, width, strides, name=f"stage{stage + 1}_{block + 1}")
+            x = _residual_block(x, width, strides, excite, name=f"stage{stage + 1}_{block + 1}")
     x = layers.SpatialDropout2D(dropout, name="drop")(x)
     evidence = layers.Conv2D(CLASSES, 1, name="evidence", dtype="float32")(x)
     logits = layers.GlobalAveragePooling2D(name="logits", dtype="float32")(evidence)

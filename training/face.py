@@ -8,16 +8,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
+from core.face.classify import classify
 from core.face.tensor import FACE_PIXELS, FACE_SIZE, FACE_TENSOR, FaceInput
 from core.labels import EMOTIONS
-from core.models import probabilities
+from core.models import Model, find, probabilities
 from training import checks, fer2013
 from training.architectures import take_imagenet_weights
 from training.augment_face import GENTLE, KERAS, STRONG, FaceAugmentation, augmented_faces
 from training.loop import Batches, Schedule, fit, one_hot
+from training.mixing import cut_and_mixed, mixed_up
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,19 @@ class Stage:
     small_share: float = 0.0
     """Share of the epochs, the first ones, that see faces of `small_size`: at half the cost."""
     small_size: int = 32
+    judged_size: int = FACE_SIZE
+    """Pixels a side of the validation faces of a network that takes them at the size they have."""
+    mixup: float = 0.0
+    """Share of the faces that are mixed with another (`training.mixing`)."""
+    cutmix: float = 0.0
+    """Share of the faces that get a rectangle of another."""
+    balanced: bool = False
+    """Whether rare emotions count more: each by the inverse root of how often it occurs."""
+    shared_labels: bool = False
+    """Whether pictures that occur several times get the mean of their labels."""
+    teacher: str = ""
+    """Name of an installed model whose answers make half of each face's target (Hinton et al.
+    2015, "Distilling the Knowledge in a Neural Network"); none by default."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +169,7 @@ def train(
     for number, stage in enumerate(chosen, 1):
         stage = replace(stage, schedule=stage.schedule.lasting(epochs))
         print(f"stage {number} of {len(chosen)}", flush=True)
-        weights = _train_stage(
+        weights = train_stage(
             build, splits, run / f"stage{number}", course, stage, fraction, weights, facts
         )
         facts = {}
@@ -187,7 +204,7 @@ def _fetched(build: Callable[[], keras.Model], path: Path) -> str:
     return "ImageNet weights"
 
 
-def _train_stage(
+def train_stage(
     build: Callable[[], keras.Model],
     splits: dict[str, fer2013.Faces],
     run: Path,
@@ -197,34 +214,47 @@ def _train_stage(
     start: Path | None,
     facts: dict[str, Any],
 ) -> Path:
+    """A network's way through one stage; the weights that validated best.
+
+    Parameters
+    ----------
+    splits : of FER2013. run : folder of checkpoints. start : weights to start from.
+    facts : what else the run depends on, kept with it.
+    """
     schedule = stage.schedule
     faces = fer2013.share(splits["train"], fraction, schedule.seed)
     validation = fer2013.share(splits["validation"], fraction, schedule.seed)
     batch_size = min(schedule.batch_size, len(faces))
     steps = len(faces) // batch_size
-    targets = one_hot(faces.labels, len(EMOTIONS))
-    whole = FaceInput(
-        course.preprocessing, FACE_SIZE if course.preprocessing == FACE_TENSOR else stage.size
-    )
+    targets = targets_of(faces, stage)
+    weight = weights_of(faces.labels) if stage.balanced else None
+    takes_any = course.preprocessing == FACE_TENSOR
+    judged = resized(validation.images, stage.judged_size) if takes_any else validation.images
+    whole = FaceInput(course.preprocessing, stage.judged_size if takes_any else stage.size)
 
     def epoch_batches(epoch: int) -> Batches:
         order = np.random.default_rng([schedule.seed, epoch]).permutation(len(faces))
         size = stage.small_size if epoch < schedule.epochs * stage.small_share else stage.size
 
-        def make(index: int) -> tuple[np.ndarray, np.ndarray]:
+        def make(index: int) -> tuple[np.ndarray, ...]:
             rows = order[index * batch_size : (index + 1) * batch_size]
             rng = np.random.default_rng([schedule.seed, epoch, index])
-            images = augmented_faces(
+            x = augmented_faces(
                 faces.images[rows], size, stage.augmentation, rng, course.preprocessing
             )
-            return images, targets[rows]
+            y = targets[rows]
+            if stage.mixup:
+                x, y = mixed_up(x, y, stage.mixup, rng)
+            if stage.cutmix:
+                x, y = cut_and_mixed(x, y, stage.cutmix, rng)
+            return (x, y) if weight is None else (x, y, weight[rows])
 
         batches = Batches(steps, make)
         batches.workers = course.workers
         return batches
 
     def validation_score(model: keras.Model) -> dict[str, float]:
-        logits = predicted_logits(model, validation.images, whole)
+        logits = predicted_logits(model, judged, whole)
         chosen = probabilities(logits)[np.arange(len(validation)), validation.labels]
         accuracy = float(np.mean(logits.argmax(axis=1) == validation.labels))
         loss = -float(np.log(chosen + 1e-12).mean())
@@ -234,3 +264,37 @@ def _train_stage(
     return fit(
         build, schedule, steps, epoch_batches, validation_score, run, start=start, recipe=recipe
     )
+
+
+def resized(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Faces (n, h, w) at another size, sampled as in training."""
+    if images.shape[1:] == (size, size):
+        return images
+    made = [cv2.resize(i, (size, size), interpolation=cv2.INTER_LINEAR) for i in images]
+    return np.stack(made).astype(np.uint8, copy=False)
+
+
+def targets_of(faces: fer2013.Faces, stage: Stage) -> NDArray[np.float32]:
+    """What the network is to answer, (n, 7): labels, softened as the stage asks for."""
+    targets = one_hot(faces.labels, len(EMOTIONS))
+    if stage.shared_labels:
+        _, group = np.unique(faces.digests, return_inverse=True)
+        sums = np.zeros((group.max() + 1, len(EMOTIONS)), np.float32)
+        np.add.at(sums, group, targets)
+        targets = (sums / sums.sum(axis=1, keepdims=True))[group]
+    if stage.teacher:
+        model = Model(find("face", stage.teacher))
+        parts = [
+            classify(faces.images[start : start + 128], model)[0]
+            for start in range(0, len(faces), 128)
+        ]
+        answers = probabilities(np.concatenate(parts) / model.info.temperature)
+        targets = ((targets + answers) / 2).astype(np.float32)
+    return targets
+
+
+def weights_of(labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """How much each example counts, (n,), 1 in the mean: rare emotions more."""
+    count = np.bincount(labels, minlength=len(EMOTIONS))
+    weight = 1 / np.sqrt(count[labels])
+    return (weight / weight.mean()).astype(np.float32)

@@ -78,7 +78,8 @@ def folds(
     checks.told(everything.where(judged_corpus).labels, (), "RAVDESS")
     checks.told(others.of("train").labels, (), "The other corpora's train")
     there = [actors for actors in RAVDESS_FOLDS if _spoken_by(everything, actors).any()]
-    judged = [everything.where(_own_clips(everything, actors)) for actors in there]
+    clips = everything.where(voice.originals(everything))
+    judged = [clips.where(_spoken_by(clips, actors)) for actors in there]
     logits = [np.zeros((len(part), len(EMOTIONS)), np.float32) for part in judged]
     for member in chosen:
         widths = partial(build, widths=member.widths)
@@ -125,17 +126,6 @@ def _stages(member: voice.Member, epochs: tuple[int, int]) -> tuple[voice.Stage,
 
 def _spoken_by(data: voices.Voices, actors: frozenset[str]) -> NDArray[np.bool_]:
     return np.array([c.corpus == CORPUS and c.speaker in actors for c in data.clips], bool)
-
-
-def _own_clips(data: voices.Voices, actors: frozenset[str]) -> NDArray[np.bool_]:
-    """Which are clips of these actors, and not copies: these stand behind all clips."""
-    seen: set[str] = set()
-    mask = _spoken_by(data, actors)
-    for i in np.flatnonzero(mask):
-        path = data.clips[i].path
-        mask[i] = path not in seen
-        seen.add(path)
-    return mask
 
 
 def measured(

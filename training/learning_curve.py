@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ from training import checks, fer2013, robust
 from training.architectures import ARCHITECTURES
 from training.augment_face import GENTLE, augmented_faces
 from training.export import rebuild
-from training.face import predicted_logits
+from training.face import predicted_logits, resized
 from training.files import DataSetError
 from training.loop import Batches, Schedule, fit, one_hot
 from training.measures import summary
@@ -141,7 +140,7 @@ def _short_face(
     faces = fer2013.share(splits["train"], fraction, schedule.seed)
     checks.told(faces.labels, faces.left_out, f"{fraction:g} of FER2013's train")
     prepared = FaceInput(RECIPES[name].input["preprocessing"], FACE_SIZE)
-    small = {split: _shrunk(splits[split].images) for split in SPLITS}
+    small = {split: resized(splits[split].images, FACE_SIZE) for split in SPLITS}
     rows = np.random.default_rng(0).permutation(len(small["validation"]))[:CHOOSING_FACES]
 
     def validation_score(model: keras.Model) -> dict[str, float]:
@@ -180,14 +179,6 @@ def _face_batches(
         return images, targets[rows]
 
     return Batches(len(faces) // size, make)
-
-
-def _shrunk(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Faces at `FACE_SIZE`, sampled as in training."""
-    side = (FACE_SIZE, FACE_SIZE)
-    return np.stack([cv2.resize(i, side, interpolation=cv2.INTER_LINEAR) for i in images]).astype(
-        np.uint8
-    )
 
 
 # --- voices -------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from training import checks, voices
 from training.augment_voice import random_spectrogram
 from training.loop import Batches, Schedule, fit, one_hot
 from training.measures import unweighted_average_recall
+from training.mixing import mixed_up
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class Stage:
     """Times the usual width of what SpecAugment blanks."""
     mixup: float
     """Share of the clips that are mixed with another."""
+    sound_swap: float = 0.5
+    """Share of the clips that get another corpus's mean spectrum."""
+    copies: bool = True
+    """Whether clips are also drawn as their augmented copies."""
 
 
 STAGES = (
@@ -98,9 +103,6 @@ VARIANTS = 3
 """Augmented copies of each training clip, besides the clip itself."""
 
 MAX_FRAMES = round(3.2 * FRAMES_PER_SECOND)
-MIXUP_ALPHA = 0.3
-SOUND_SWAP = 0.5
-"""Share of the clips that get another corpus's mean spectrum."""
 
 
 def predicted_logits(model: keras.Model, data: voices.Voices) -> NDArray[np.float32]:
@@ -193,8 +195,10 @@ def train_stage(
     """
     schedule = stage.schedule
     pool, validation = everything.of("train"), everything.of("validation")
-    probability = drawing_probabilities(pool.clips, share)
     per_epoch = max(schedule.batch_size, len(pool) // (1 + VARIANTS))
+    if not stage.copies:
+        pool = pool.where(originals(pool))
+    probability = drawing_probabilities(pool.clips, share)
     steps = per_epoch // schedule.batch_size
     labels = one_hot(pool.labels, len(EMOTIONS))
     corpus = np.array([voices.CORPORA.index(clip.corpus) for clip in pool.clips])
@@ -219,7 +223,8 @@ def train_stage(
             x = np.stack(
                 [
                     random_spectrogram(
-                        pool.spectrograms[i] + another_sound(sound, corpus[i], rng),
+                        pool.spectrograms[i]
+                        + another_sound(sound, corpus[i], rng, stage.sound_swap),
                         frames,
                         stage.masking,
                         rng,
@@ -275,8 +280,18 @@ def mean_spectra(pool: voices.Voices) -> NDArray[np.float32]:
     return means
 
 
+def originals(data: voices.Voices) -> NDArray[np.bool_]:
+    """(n,) which are clips themselves, and not their augmented copies, which stand behind all."""
+    seen: set[voices.Clip] = set()
+    mask = np.zeros(len(data), bool)
+    for i, clip in enumerate(data.clips):
+        mask[i] = clip not in seen
+        seen.add(clip)
+    return mask
+
+
 def another_sound(
-    means: NDArray[np.float32], corpus: int, rng: np.random.Generator
+    means: NDArray[np.float32], corpus: int, rng: np.random.Generator, share: float
 ) -> NDArray[np.float32]:
     """What to add to a clip to make it sound like another corpus's, (MEL_BANDS,); often nothing.
 
@@ -284,22 +299,7 @@ def another_sound(
     surprised, and what does not would be more often.
     """
     there = np.flatnonzero(means.any(axis=1))
-    if rng.random() >= SOUND_SWAP or not len(there):
+    if rng.random() >= share or not len(there):
         return np.zeros(means.shape[1], np.float32)
     change: NDArray[np.float32] = means[rng.choice(there)] - means[corpus]
     return change * np.float32(rng.uniform(0.5, 1.2))
-
-
-def mixed_up(
-    x: NDArray[np.float32],
-    labels: NDArray[np.float32],
-    share: float,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mixup (Zhang et al. 2018) of a share of the clips, whatever their corpora."""
-    partner = rng.permutation(len(x))
-    weight = rng.beta(MIXUP_ALPHA, MIXUP_ALPHA, len(x)).astype(np.float32)
-    weight = np.where(rng.random(len(x)) < share, np.maximum(weight, 1 - weight), 1.0)
-    weight = weight.astype(np.float32)[:, np.newaxis]
-    mixed = x * weight[..., np.newaxis] + x[partner] * (1 - weight[..., np.newaxis])
-    return mixed, labels * weight + labels[partner] * (1 - weight)

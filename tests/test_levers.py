@@ -1,0 +1,158 @@
+"""Single ideas: what each changes in a short run, how runs are set beside each other, mixing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.labels import EMOTIONS
+from core.models import find
+from tests.data_makers import crema_d, fer2013, ravdess
+from training import face, levers, mixing, voice
+from training.__main__ import main
+from training.architectures import ARCHITECTURES, face_cnn, voice_cnn
+from training.fer2013 import Faces
+from training.report import write_report
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """The models that ship, free to be written into."""
+    for task in ("face", "voice"):
+        info = find(task)
+        shutil.copytree(info.folder, tmp_path / "models" / info.name)
+        (tmp_path / "models" / info.name / "levers.json").unlink(missing_ok=True)
+    return tmp_path / "models"
+
+
+def test_ideas_for_faces_are_tried_and_told(
+    models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fer2013(tmp_path / "data", train=6)
+    small = partial(face_cnn, widths=(8, 8, 8))
+    monkeypatch.setitem(
+        ARCHITECTURES, "face-cnn", lambda **changes: small(**{**changes, "widths": (8, 8, 8)})
+    )
+    ideas = ["mixup of 30%", "rare emotions count more", "judged without the mirror image"]
+    command = ["levers", "face-cnn", "--data", str(tmp_path / "data"), "--models", str(models)]
+    command += ["--run", str(tmp_path / "run"), "--epochs", "1", "--only", *ideas]  # fmt: skip
+    assert main(command) == 0
+    found = json.loads((models / "face-cnn" / "levers.json").read_text())
+    assert {row["name"] for row in found["tried"]} == set(ideas)
+    assert found["n"] == 4 * len(EMOTIONS)
+    assert found["base"]["parameters"] == small().count_params()
+    for row in found["tried"]:
+        assert row["gain"] == pytest.approx(row["score"] - found["base"]["score"], abs=2e-4)
+        assert 0 <= row["p"] <= 1
+    assert '--only "mixup of 30%"' in found["command"]
+    report = write_report(models).read_text()
+    assert "What single ideas are worth" in report
+    assert "| mixup of 30% |" in report
+    capsys.readouterr()
+    assert main(command) == 0  # nothing is left to do, and the answers are the same
+    assert "resuming after epoch 1 of 1" in capsys.readouterr().out
+    assert json.loads((models / "face-cnn" / "levers.json").read_text()) == found
+    assert main([*command[:-1], "magic"]) == 1
+    assert "no idea 'magic'; there are 'twice as long'" in capsys.readouterr().err
+    assert main(["levers", "voice-cnn1d", *command[2:]]) == 1
+
+
+def test_ideas_for_voices_are_tried_and_told(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ravdess(tmp_path / "data", (1, 3))
+    crema_d(tmp_path / "data", (1001, 1062))
+    monkeypatch.setitem(ARCHITECTURES, "voice-cnn", lambda **_: voice_cnn((4, 4, 8)))
+    command = ["levers", "voice-cnn", "--data", str(tmp_path / "data"), "--models", str(models)]
+    command += ["--run", str(tmp_path / "run"), "--epochs", "1"]
+    assert main([*command, "--only", "without augmented copies"]) == 0
+    found = json.loads((models / "voice-cnn" / "levers.json").read_text())
+    assert [row["name"] for row in found["tried"]] == ["without augmented copies"]
+    assert found["n"] == 8 + 6
+    assert found["measure"] == "unweighted average recall"
+
+
+def test_every_idea_changes_just_what_it_says() -> None:
+    for base, known, builder in (
+        (levers.FACE_BASE, levers.FACE_LEVERS, face_cnn),
+        (levers.VOICE_BASE, levers.VOICE_LEVERS, voice_cnn),
+    ):
+        assert len({levers._folder(Path(), lever) for lever in known}) == len(known)
+        plain = builder().count_params()
+        for lever in known[1:]:
+            stage = levers._stage(base, lever, base.schedule.epochs)
+            same_network = builder(**lever.network).count_params() == plain
+            changed = stage != base or not same_network or not lever.mirrored
+            assert changed or "dropout" in lever.network, lever.name
+
+
+# --- targets --------------------------------------------------------------------------------------
+
+
+def _faces(labels: list[int], digests: list[str]) -> Faces:
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), 48, 48), np.uint8)
+    return Faces(images, np.array(labels), np.array(digests), tuple(digests))
+
+
+def test_copies_share_their_labels_and_a_teacher_softens_them() -> None:
+    stage = levers.FACE_BASE
+    faces = _faces([0, 3, 3, 5], ["a", "a", "b", "c"])
+    plain = face.targets_of(faces, stage)
+    np.testing.assert_array_equal(plain, np.eye(7)[[0, 3, 3, 5]])
+    shared = face.targets_of(faces, levers._stage(stage, _lever("share their labels"), 1))
+    np.testing.assert_allclose(shared[:2, [0, 3]], 0.5)
+    np.testing.assert_array_equal(shared[2:], plain[2:])
+    taught = face.targets_of(faces, levers._stage(stage, _lever("target from face-cnn"), 1))
+    np.testing.assert_allclose(taught.sum(axis=1), 1, rtol=1e-5)
+    assert (taught[np.arange(4), [0, 3, 3, 5]] > 0.5).all()
+    assert (taught[np.arange(4), [0, 3, 3, 5]] < 1).all()
+
+
+def _lever(words: str) -> levers.Lever:
+    return next(lever for lever in levers.FACE_LEVERS if words in lever.name)
+
+
+def test_rare_emotions_count_more() -> None:
+    weight = face.weights_of(np.array([0] * 90 + [1] * 10))
+    assert weight.mean() == pytest.approx(1)
+    assert weight[-1] / weight[0] == pytest.approx(3)
+
+
+def test_without_copies_each_clip_is_drawn_as_itself(tmp_path: Path) -> None:
+    from training import voices
+
+    ravdess(tmp_path, (1, 2))
+    everything = voices.load(tmp_path, tmp_path / "cache", variants=2)
+    mask = voice.originals(everything)
+    assert mask.tolist() == [True] * 16 + [False] * 16  # actor 1 is learnt from, 2 is not
+
+
+# --- mixing ---------------------------------------------------------------------------------------
+
+
+def test_cutmix_pastes_as_much_as_it_says() -> None:
+    n = 300
+    x = np.zeros((n, 20, 20, 1), np.float32) + (np.arange(n) % 5).reshape(-1, 1, 1, 1)
+    labels = np.eye(7, dtype=np.float32)[np.arange(n) % 5]
+    mixed, soft = mixing.cut_and_mixed(x, labels, 0.5, np.random.default_rng(0))
+    assert (x[:, 0, 0, 0] == np.arange(n) % 5).all()  # what it was given stays as it was
+    np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)
+    for number in range(5):
+        share = (mixed == number).mean(axis=(1, 2, 3))
+        np.testing.assert_allclose(soft[:, number], share, atol=1e-5)
+    assert 0.25 < (np.count_nonzero(soft, axis=1) > 1).mean() < 0.5
+    assert (soft[np.arange(n), np.arange(n) % 5] >= 0.49).all()
+
+
+def test_mixup_takes_pictures_too() -> None:
+    x = np.arange(8, dtype=np.float32).reshape(8, 1, 1, 1) * np.ones((8, 3, 3, 1), np.float32)
+    mixed, soft = mixing.mixed_up(x, np.eye(8, dtype=np.float32), 1.0, np.random.default_rng(1))
+    np.testing.assert_allclose(mixed[:, 0, 0, 0], soft @ np.arange(8), rtol=1e-5)

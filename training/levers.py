@@ -1,0 +1,277 @@
+"""What each idea is worth: short runs that differ from a first one in that idea alone.
+
+They are much shorter than the run that ships, and faces are smaller, so that many of them take an
+hour on two cores. What helps a network that learns for long and overfits (mixing, blanking,
+averaging) is worth more there than here; `--epochs` makes them longer. All is judged on validation
+data: the test data are for the models that ship.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from core.face.tensor import FaceInput
+from core.measures import mcnemar
+from training import face, fer2013, voice, voices
+from training.architectures import ARCHITECTURES
+from training.augment_face import GENTLE, STRONG
+from training.files import DataSetError
+from training.learning_curve import FACE_SIZE
+from training.loop import Schedule
+from training.measures import unweighted_average_recall
+from training.recipes import RECIPES
+
+EPOCHS = {"face": 4, "voice": 8}
+BASE = "as it is"
+
+
+@dataclass(frozen=True)
+class Lever:
+    """One idea: what it changes in the short run."""
+
+    name: str
+    stage: dict[str, Any] = field(default_factory=dict)
+    """Fields of the stage."""
+    schedule: dict[str, Any] = field(default_factory=dict)
+    """Fields of its schedule."""
+    network: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the network's builder."""
+    longer: float = 1.0
+    """Times the epochs."""
+    mirrored: bool = True
+    """Whether faces are judged together with their mirror images."""
+
+
+FACE_BASE = face.Stage(
+    Schedule(epochs=EPOCHS["face"], warmup_epochs=1.0),
+    FACE_SIZE,
+    GENTLE,
+    judged_size=FACE_SIZE,
+)
+FACE_LEVERS = (
+    Lever(BASE),
+    Lever("twice as long", longer=2),
+    Lever("faces of 40 px", {"size": 40, "judged_size": 40}),
+    Lever("half as wide again", network={"widths": (72, 144, 288)}),
+    Lever("three blocks a stage instead of two", network={"blocks": (3, 3, 3)}),
+    Lever("without squeeze-and-excitation", network={"excite": False}),
+    Lever("without dropout", network={"dropout": 0.0}),
+    Lever("stronger augmentation", {"augmentation": STRONG}),
+    Lever("mixup of 30%", {"mixup": 0.3}),
+    Lever("CutMix of 30%", {"cutmix": 0.3}),
+    Lever("weights averaged by 0.99 a step", schedule={"averaging": 0.99}),
+    Lever("without label smoothing", schedule={"label_smoothing": 0.0}),
+    Lever("rare emotions count more", {"balanced": True}),
+    Lever("pictures that occur twice share their labels", {"shared_labels": True}),
+    Lever("half of the target from face-cnn", {"teacher": "face-cnn"}),
+    Lever(
+        "AdamW instead of SGD",
+        schedule={"optimiser": "adamw", "learning_rate": 2e-3, "weight_decay": 0.05},
+    ),
+    Lever("judged without the mirror image", mirrored=False),
+)
+
+VOICE_BASE = replace(
+    voice.STAGES[0],
+    schedule=replace(voice.STAGES[0].schedule, epochs=EPOCHS["voice"], decay_epochs=None),
+)
+VOICE_LEVERS = (
+    Lever(BASE),
+    Lever("twice as long", longer=2),
+    Lever("half as wide again", network={"widths": (48, 96, 192)}),
+    Lever("one head of attention instead of four", network={"heads": 1}),
+    Lever("without dropout", network={"dropout": 0.0}),
+    Lever("without augmented copies", {"copies": False}),
+    Lever("without SpecAugment", {"masking": 0.0}),
+    Lever("without mixup", {"mixup": 0.0}),
+    Lever("without other corpora's sound", {"sound_swap": 0.0}),
+    Lever("weights not averaged", schedule={"averaging": 0.0}),
+    Lever("without label smoothing", schedule={"label_smoothing": 0.0}),
+)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A short run's answers on validation data, what they are worth, and what it cost."""
+
+    right: NDArray[np.bool_]
+    score: float
+    seconds: float
+    parameters: int
+
+
+def levers(
+    name: str,
+    data: Path,
+    run: Path,
+    only: Sequence[str] = (),
+    epochs: int | None = None,
+    fraction: float = 1.0,
+) -> dict[str, Any]:
+    """What `levers.json` holds.
+
+    Parameters
+    ----------
+    run : folder of checkpoints, one below it for each idea; what is there already goes on.
+    only : the ideas to try; all by default.
+    epochs : of the first run, instead of `EPOCHS`.
+    fraction : share of the training data.
+
+    Returns
+    -------
+    `base` and `tried`: of each run `name`, `score` (accuracy for faces, mean of RAVDESS's and
+    CREMA-D's unweighted average recall for voices), `seconds` of training and `parameters`; of
+    those tried also `gain` over the base, and `p`, of McNemar's exact test that both err equally
+    often. `n` validation examples, `settings`.
+
+    Raises
+    ------
+    DataSetError
+        When there are no ideas for the model, or none of that name.
+    """
+    if name not in LEVERS:
+        raise DataSetError(f"No ideas are listed for {name!r}, only for {', '.join(LEVERS)}.")
+    known, prepared = LEVERS[name]
+    if unknown := set(only) - {lever.name for lever in known}:
+        names = ", ".join(repr(lever.name) for lever in known[1:])
+        raise DataSetError(f"There is no idea {sorted(unknown)[0]!r}; there are {names}.")
+    whole = epochs or EPOCHS[RECIPES[name].task]
+    ran = prepared(data, run, fraction)
+    base = ran(known[0], whole)
+    tried = []
+    for number, lever in enumerate(known[1:], 1):
+        if only and lever.name not in only:
+            continue
+        print(f"{number} of {len(known) - 1}: {lever.name}", flush=True)
+        found = ran(lever, whole)
+        tried.append({**_row(lever, found), "gain": round(found.score - base.score, 4),
+                      "p": round(mcnemar(base.right, found.right), 4)})  # fmt: skip
+        print(f"{100 * tried[-1]['gain']:+.1f} points, p {tried[-1]['p']:.3f}", flush=True)
+    return {
+        "base": _row(known[0], base),
+        "tried": tried,
+        "n": len(base.right),
+        "measure": "accuracy" if RECIPES[name].task == "face" else "unweighted average recall",
+        "settings": _settings(name, whole, fraction),
+        "command": _command(name, only, epochs, fraction),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _row(lever: Lever, found: Ran) -> dict[str, Any]:
+    return {
+        "name": lever.name,
+        "score": round(found.score, 4),
+        "seconds": round(found.seconds),
+        "parameters": found.parameters,
+    }
+
+
+def _settings(name: str, epochs: int, fraction: float) -> str:
+    share = "" if fraction >= 1 else f" on {fraction:.0%} of the training data"
+    if RECIPES[name].task == "face":
+        return (
+            f"{epochs} epochs{share}, one stage, faces of {FACE_SIZE} px in training and judging; "
+            "accuracy on PublicTest"
+        )
+    return (
+        f"{epochs} epochs{share} of the narrow network's first stage; unweighted average recall, "
+        "mean of RAVDESS's and CREMA-D's validation speakers"
+    )
+
+
+def _command(name: str, only: Sequence[str], epochs: int | None, fraction: float) -> str:
+    words = [f"python -m training levers {name} --data PATH"]
+    if only:
+        words.append("--only " + " ".join(f'"{lever}"' for lever in only))
+    if epochs:
+        words.append(f"--epochs {epochs}")
+    if fraction < 1:
+        words.append(f"--fraction {fraction:g}")
+    return " ".join(words)
+
+
+def _stage(base: Any, lever: Lever, epochs: int) -> Any:
+    schedule = replace(base.schedule, epochs=round(epochs * lever.longer), **lever.schedule)
+    return replace(base, schedule=schedule, **lever.stage)
+
+
+def _folder(run: Path, lever: Lever) -> Path:
+    return run / "-".join("".join(c if c.isalnum() else " " for c in lever.name.lower()).split())
+
+
+def _seconds(folder: Path) -> float:
+    return float(json.loads((folder / "state.json").read_text())["seconds"])
+
+
+Runner = Callable[[Lever, int], Ran]
+"""(idea, epochs of the base) -> its short run, trained and judged."""
+
+
+def _faces(data: Path, run: Path, fraction: float) -> Runner:
+    splits = fer2013.training_splits(data)
+    validation = splits["validation"]
+
+    def ran(lever: Lever, epochs: int) -> Ran:
+        stage = _stage(FACE_BASE, lever, epochs)
+        build = partial(ARCHITECTURES["face-cnn"], **lever.network)
+        # Judged in another way, it is the base's own network.
+        folder = _folder(run, lever if lever.mirrored else FACE_LEVERS[0])
+        weights = face.train_stage(
+            build, splits, folder, face.COMPACT, stage, fraction, None, {"network": lever.network}
+        )
+        network = build()
+        network.load_weights(weights)
+        judged = face.resized(validation.images, stage.judged_size)
+        prepared = FaceInput(face.COMPACT.preprocessing, stage.judged_size)
+        if lever.mirrored:
+            logits = face.predicted_logits(network, judged, prepared)
+        else:
+            logits = network.predict(prepared(judged), verbose=0)["logits"]
+        right = logits.argmax(axis=1) == validation.labels
+        return Ran(right, float(right.mean()), _seconds(folder), network.count_params())
+
+    return ran
+
+
+def _voices(data: Path, run: Path, fraction: float) -> Runner:
+    everything = voices.load(data, run.parent / "cache", voice.VARIANTS, voice.MEMBERS[0].seed)
+    if fraction < 1:
+        rng = np.random.default_rng(voice.MEMBERS[0].seed)
+        everything = everything.where(rng.random(len(everything)) < fraction)
+    validation = everything.of("validation")
+    labels = validation.labels
+    corpora = np.array([clip.corpus for clip in validation.clips])
+
+    def ran(lever: Lever, epochs: int) -> Ran:
+        stage = _stage(VOICE_BASE, lever, epochs)
+        build: Callable[[], keras.Model] = partial(ARCHITECTURES["voice-cnn"], **lever.network)
+        folder = _folder(run, lever)
+        network = build()
+        network.load_weights(voice.train_stage(build, everything, folder, stage, None))
+        answers = voice.predicted_logits(network, validation).argmax(axis=1)
+        recalls = [
+            unweighted_average_recall(labels[corpora == corpus], answers[corpora == corpus])
+            for corpus in ("ravdess", "crema_d")
+            if (corpora == corpus).any()
+        ]
+        score = float(np.mean(recalls))
+        return Ran(answers == labels, score, _seconds(folder), network.count_params())
+
+    return ran
+
+
+LEVERS: dict[str, tuple[tuple[Lever, ...], Callable[[Path, Path, float], Runner]]] = {
+    "face-cnn": (FACE_LEVERS, _faces),
+    "voice-cnn": (VOICE_LEVERS, _voices),
+}
