@@ -493,7 +493,7 @@ def test_the_leaderboard_lists_filters_and_measures() -> None:
     assert rows["honest_split"].all()
     app.button_group(key="reads").set_value("voice").run()
     calm(app)
-    assert set(app.dataframe[0].value["model"]) == {"voice-cnn"}
+    assert set(app.dataframe[0].value["model"]) == {"voice-cnn", "voice-cnn1d"}
     app.button(key="measure_speed").click().run()
     calm(app)
     assert (app.dataframe[0].value["milliseconds"] > 0).all()
