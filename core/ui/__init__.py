@@ -1,5 +1,7 @@
 """What the pages share; the only part of the library that knows Streamlit."""
 
+import cv2  # noqa: F401 - before its BLAS is limited
+import numpy as np  # noqa: F401 - likewise
 from starlette.formparsers import MultiPartParser
 from threadpoolctl import threadpool_limits
 
