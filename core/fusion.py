@@ -131,29 +131,39 @@ def _belief(p: Probabilities, meant: Probabilities | None, share: float) -> Prob
 
 def agreement(face: Prediction, voice: Prediction) -> Agreement:
     """`exact`: the same emotion; `tone`: the same tone (surprise goes with any); else `none`."""
-    if face.label == voice.label:
+    return agreement_of(face.label, voice.label)
+
+
+def agreement_of(face: str, voice: str) -> Agreement:
+    """As `agreement`, of two labels."""
+    if face == voice:
         return "exact"
-    tones = {TONE[face.label], TONE[voice.label]}
+    tones = {TONE[face], TONE[voice]}
     return "tone" if len(tones) == 1 or "either" in tones else "none"
 
 
 def agreement_sentence(face: Prediction, voice: Prediction) -> str:
     """How a face and a voice agree, in a sentence for people."""
-    kind = agreement(face, voice)
+    return sentence_of(face.label, voice.label)
+
+
+def sentence_of(face: str, voice: str) -> str:
+    """As `agreement_sentence`, of two labels."""
+    kind = agreement_of(face, voice)
     if kind == "exact":
-        return f"Face and voice agree: both seem {_adjective(face.label)}."
+        return f"Face and voice agree: both seem {_adjective(face)}."
     if kind == "none":
         return (
-            f"Face and voice disagree: the face seems {_adjective(face.label)}, "
-            f"the voice {_adjective(voice.label)}."
+            f"Face and voice disagree: the face seems {_adjective(face)}, "
+            f"the voice {_adjective(voice)}."
         )
-    if "surprise" in (face.label, voice.label):
+    if "surprise" in (face, voice):
         shared = "surprise goes with either feeling"
     else:
-        shared = f"both are {TONE[face.label]}"
+        shared = f"both are {TONE[face]}"
     return (
-        f"Face and voice agree in tone only: the face seems {_adjective(face.label)}, "
-        f"the voice {_adjective(voice.label)}; {shared}."
+        f"Face and voice agree in tone only: the face seems {_adjective(face)}, "
+        f"the voice {_adjective(voice)}; {shared}."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.live.director import Director
 from core.live.settings import SMOOTHING_SECONDS, Mode, Settings
 from core.results import UNSURE_BELOW
-from core.ui import cards, connection, engine, entry, ice, inputs, live, turns
+from core.ui import cards, connection, devices, engine, entry, ice, inputs, live, turns
 from core.ui.engine import Trouble
 
 MODES: dict[Mode, str] = {"hybrid": "Hybrid", "face": "Face", "voice": "Voice"}
@@ -80,10 +81,13 @@ def finer(director: Director) -> None:
 
 def whose_voice(director: Director) -> None:
     """The face that speaks; polled, for faces come and go."""
-    faces = [face.number for face in director.now().faces]
+    now, chosen = director.now(), director.settings.speaker
+    faces = {face.number for face in now.faces}
+    if chosen in now.known:
+        faces.add(chosen)
     speaker = st.selectbox(
         "Whose voice is it?",
-        [0, *faces],
+        [0, *sorted(faces)],
         format_func=lambda number: f"Face {number}" if number else "The largest face",
         key="live_speaker",
     )
@@ -98,8 +102,8 @@ def without_models(settings: Settings) -> None:
             st.info(words, icon=":material/info:")
 
 
-def beside(director: Director, playing: bool) -> None:
-    """The answers of this moment."""
+def beside(director: Director, playing: bool, missing: Sequence[str]) -> None:
+    """The answers of this moment; `missing` says what stands in the way of devices."""
     now = director.now()
     mode = director.settings.mode
     if playing or now.running:
@@ -112,12 +116,16 @@ def beside(director: Director, playing: bool) -> None:
         st.subheader("Summary")
         live.summary(director.journal.summary(), "live_summary")
     else:
+        asked = " and ".join(live.asked(director.settings))
         cards.empty(
             "videocam",
-            "Press Start. Your browser asks for camera and microphone; what they give is "
-            "analysed as it comes and kept nowhere.",
+            f"Press Start. Your browser asks for the {asked}; what comes from there is analysed "
+            "as it comes and kept nowhere.",
             "live_empty",
         )
+    if not playing:
+        for text in missing:
+            st.warning(text, icon=":material/info:")
 
 
 def over_time(director: Director) -> None:
@@ -152,7 +160,13 @@ def buttons(director: Director, playing: bool) -> None:
                 args=(not paused,),
             )
         if director.journal.ticks() or playing:
-            st.button("Clear", icon=":material/delete:", key="live_clear", on_click=director.clear)
+            st.button(
+                "Clear",
+                icon=":material/delete:",
+                key="live_clear",
+                on_click=live.clear,
+                args=(director,),
+            )
 
 
 def in_turns(director: Director) -> None:
@@ -187,8 +201,9 @@ def help_to_connect(director: Director, servers: ice.Servers) -> bool:
     local = ice.is_local()
     if live.failed():
         st.warning(
-            "The connection did not come about: most likely a firewall blocks it (ICE). Check "
-            "the connection below, or go on with a picture every second.",
+            "The connection did not come about. Unless you stopped it before it was there, a "
+            "firewall most likely blocks it (ICE): check the connection below, or go on with a "
+            "picture every second.",
             icon=":material/info:",
         )
     with st.expander("It does not start?", icon=":material/help:", key="live_help",
@@ -200,6 +215,7 @@ def help_to_connect(director: Director, servers: ice.Servers) -> bool:
         chosen: bool = st.toggle(
             "Do without a connection: a picture every second, recordings in turns",
             key="live_turns",
+            on_change=director.stop,
         )
     return chosen
 
@@ -214,7 +230,9 @@ class Places:
     """Among the settings; None where no face is looked at."""
 
 
-def polled(director: Director, playing: bool, by_turns: bool, places: Places) -> None:
+def polled(
+    director: Director, playing: bool, by_turns: bool, places: Places, missing: Sequence[str]
+) -> None:
     """Everything that changes by itself or by a click while the film runs, drawn anew as a whole.
 
     When a poll arrives just as Streamlit has drawn the whole page, what of that drawing has not
@@ -227,7 +245,7 @@ def polled(director: Director, playing: bool, by_turns: bool, places: Places) ->
             whose_voice(director)
     with places.beside:
         if not by_turns:
-            beside(director, playing)
+            beside(director, playing, missing)
         buttons(director, playing)
     over_time(director)
     if director.journal.ticks() or playing:
@@ -248,29 +266,34 @@ def page() -> None:
     st.markdown("Look into the camera and speak: face and voice are read as you go.")
     director = live.director()
     context = st.session_state.get(live.STREAM)
-    playing = bool(context and context.state.playing)
+    by_turns = bool(st.session_state.get("live_turns"))
+    playing = bool(context and context.state.playing and not by_turns)
     director.settings = replace(director.settings, mode=chosen_mode(playing))
     sees = director.settings.sees
     without_models(director.settings)
     left, right = st.columns([1.15, 1], gap="large")
-    with left, st.container(key="live_picture"):
-        # Fragments, so that a change of a setting draws nothing else anew.
+    picture = left.container(key="live_picture")
+    # On a phone the answers follow the picture at once, and what can be set comes after them.
+    now, below = right.container(key="live_now"), st.container(key="live_below")
+    servers = ice.servers()
+    with below:
         if sees:
+            # Fragments, so that a change of a setting draws nothing else anew.
             st.fragment(looks)(director)
-        place = st.container()
         with st.expander("Settings", icon=":material/tune:", key="live_settings"):
             st.fragment(finer)(director)
             speaker = st.container() if sees else None
-        servers = ice.servers()
         by_turns = help_to_connect(director, servers)
-        with place:
-            if by_turns:
-                in_turns(director)
-            else:
-                playing = bool(live.stream(director, servers).state.playing)
-    places = Places(right.container(key="live_now"), speaker)
+        there = devices.devices("live_devices")
+    with picture:
+        if by_turns:
+            in_turns(director)
+        else:
+            playing = bool(live.stream(director, servers, there).state.playing)
+    missing = there.sentences(*live.asked(director.settings))
+    places = Places(now, speaker)
     every = live.POLL_SECONDS if playing or by_turns else None
-    st.fragment(polled, run_every=every)(director, playing, by_turns, places)
+    st.fragment(polled, run_every=every)(director, playing, by_turns, places, missing)
 
 
 entry.through_home()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +23,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
-from threadpoolctl import threadpool_info
 
 from core import bench, media
 from core.errors import DuetError
@@ -31,7 +32,7 @@ from core.labels import EMOTIONS
 from core.live import bench as live_bench
 from core.live import director as directing
 from core.live import drawing, journal, listening, tones, watching
-from core.live.director import Director
+from core.live.director import Director, Face
 from core.live.drawing import Canvas, Mark
 from core.live.journal import TICK_SECONDS, Journal, Reading, Tick
 from core.live.listening import Heard, Listener
@@ -40,11 +41,12 @@ from core.live.pacing import ANALYSIS_SHARE, Gate, Pace
 from core.live.ring import Funnel, Ring
 from core.live.settings import Settings
 from core.live.smoothing import LEAD, Smoother, Steady, probability
-from core.live.tracking import FORGET_SECONDS, MOST_MISSES, Tracker, overlap
+from core.live.tracking import FORGET_SECONDS, MOST_MISSES, Motion, Tracker, overlap
 from core.models import find, load
 from core.results import Box, Prediction
-from core.ui import connection, exports, ice, turns
+from core.ui import connection, devices, exports, ice, turns
 from core.ui import live as live_ui
+from core.ui.devices import Devices
 from core.ui.samples import drawn_face, synthetic_voice
 from core.voice import Evidence
 from tests.test_pages import face_result, prediction, voice_result
@@ -335,8 +337,15 @@ def test_rows_are_half_a_second_apart_though_it_listens_more_often():
 
 
 def test_the_app_leaves_no_core_to_threads_that_spin():
-    blas = [library for library in threadpool_info() if library["user_api"] == "blas"]
-    assert all(library["num_threads"] == 1 for library in blas)
+    ask = (
+        "import json, core.ui.live, threadpoolctl;"
+        "print(json.dumps([l['num_threads'] for l in threadpoolctl.threadpool_info()"
+        " if l['user_api'] == 'blas']))"
+    )
+    answer = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, check=True)
+    threads = json.loads(answer.stdout)
+    assert threads
+    assert set(threads) == {1}
 
 
 def test_the_level_meter():
@@ -463,20 +472,77 @@ def test_live_fusion_follows_the_rule_of_the_hybrid_page():
     assert joined.weights == page.weights
 
 
+def shown_face(number: int, label: str) -> Face:
+    motion = Motion(number, 0.0, np.array([320, 240, 100, 120.0]), np.zeros(4), np.zeros(4))
+    return Face(motion, reading(label), speaker=True)
+
+
+def speaking(director: Director, label: str, start: float) -> None:
+    """As if `label` were heard, in speech that began `start` seconds ago."""
+    director._voice = reading(label)
+    director._heard = Heard("speech", prediction(label), ((-start, 0.0),))
+
+
+def mean_of(weights: dict[str, float]) -> Prediction:
+    """Of certain predictions of labels, that many of each."""
+    whole = sum(weights.values())
+    spread = [weights.get(label, 0.0) / whole for label in EMOTIONS]
+    return Prediction(tuple(spread))
+
+
 def test_the_face_is_taken_over_the_window_of_the_voice(director: Director):
-    director._voice = Reading("sad", prediction("sad"), False)
-    director._faces = (SimpleNamespace(number=1),)  # type: ignore[assignment]
-    for number in range(40):  # 4 s: the first second lies before the window
-        label = "angry" if number < 10 else "happy"
-        director._gaze.append((number / 10, prediction(label, 1.0)))
+    speaking(director, "sad", 3.0)
+    director._faces = (shown_face(1, "happy"),)
+    counts = {"angry": 0.0, "happy": 0.0}
+    for number in range(41):  # 4 s: the first second lies before the window
+        at, label = number / 10, "fear" if number < 9 else "angry" if number < 20 else "happy"
+        director._gaze.append((at, prediction(label, 1.0)))
+        if label != "fear" and at >= 1.0:
+            counts[label] += 0.5 ** ((4.0 - at) / listening.HALF_LIFE_SECONDS)
     director._join(4.0)
     assert director._together is not None
-    expected = together(prediction("happy", 1.0), prediction("sad"), find("face"), find("voice"))
+    expected = together(mean_of(counts), prediction("sad"), find("face"), find("voice"))
     assert director._together.fused.probabilities == pytest.approx(expected.fused.probabilities)
     assert director._together.agreement == "none"
     director._voice = None
     director._join(4.5)
     assert director._together is None
+
+
+def test_what_the_face_showed_before_a_silence_has_no_say(director: Director):
+    director._faces = (shown_face(1, "happy"),)
+    for number in range(31):
+        label = "angry" if number < 20 else "happy"
+        director._gaze.append((number / 10, prediction(label, 1.0)))
+    speaking(director, "sad", 1.0)
+    director._join(3.0)
+    assert director._together is not None
+    expected = together(prediction("happy", 1.0), prediction("sad"), find("face"), find("voice"))
+    assert director._together.fused.probabilities == pytest.approx(expected.fused.probabilities)
+
+
+def test_what_is_said_of_agreement_names_the_labels_that_are_shown(director: Director):
+    speaking(director, "sad", 3.0)
+    director._faces = (shown_face(1, "fear"),)  # held by its lead, though the mean says happy
+    director._gaze.append((3.0, prediction("happy", 0.4)))
+    director._join(3.0)
+    assert director._together is not None
+    assert director._together.agreement == "tone"
+    assert "the face seems fearful, the voice sad" in director._together.sentence
+
+
+def test_choosing_the_speaker_forgets_what_another_face_showed(director: Director):
+    motions = [
+        Motion(number, 0.0, np.array([x, 240, 100, 120.0]), np.zeros(4), np.zeros(4))
+        for number, x in ((1, 100), (2, 500))
+    ]
+    director._faces = (shown_face(1, "happy"),)
+    director._gaze.append((0.0, prediction("happy")))
+    assert director._speaker(motions) == 1
+    assert director._gaze
+    director.settings = Settings(speaker=2)
+    assert director._speaker(motions) == 2
+    assert not director._gaze
 
 
 # --- the journal ---------------------------------------------------------------------------------
@@ -515,6 +581,13 @@ def test_summary_of_a_session():
     assert summary.changes == {"face": 1, "voice": 0, "together": 0}
     assert summary.agreement == {"none": pytest.approx(1 / 3), "exact": pytest.approx(2 / 3)}
     assert summary.duration == 5.0
+
+
+def test_the_time_between_stop_and_start_counts_nothing():
+    kept = Journal()
+    for moment in (100.0, 100.5, 160.0, 160.2):
+        kept.add(moment, Tick(0, faces=((1, reading("happy")),)))
+    assert kept.summary().duration == pytest.approx(1.0 + 0.7)
 
 
 def test_runs_show_silence_as_silence():
@@ -608,8 +681,56 @@ def test_workers_end_by_themselves_when_nothing_comes(
     assert until(lambda: not director.running)
     assert director.join(10)
     assert director.journal.events()[-1].text == "The connection was lost."
+    assert director.now().missing == (directing.LOST,)
     director.video(picture())  # and it can come back
     assert director.running
+    assert director.now().missing == ()
+
+
+def test_a_camera_that_freezes_leaves_the_voice(director: Director, voice: np.ndarray):
+    """Pictures stop without a word of the track's end, as when a phone changes its app."""
+    assert feed(director, voice, lambda: director.now().voice and director.now().faces)
+    start = time.monotonic()
+
+    def heard_only(count: int = 533) -> bool:
+        begin = int(16_000 * (time.monotonic() - start)) % (len(voice) - count)
+        director.audio(sound(voice[begin : begin + count]))
+        return director.now().faces == ()
+
+    assert until(heard_only)
+    assert director.now().missing == (
+        "No pictures arrive from the camera; the voice goes on alone.",
+    )
+    assert until(lambda: director.now().together is None)
+    assert until(lambda: "No pictures from the camera." in texts_of(director))
+    assert "Face 1 was lost." in texts_of(director)
+    assert feed(director, voice, lambda: director.now().faces)
+    assert until(lambda: "Again pictures from the camera." in texts_of(director))
+    assert [text for text in texts_of(director) if "sound" in text] == []
+
+
+def texts_of(director: Director) -> list[str]:
+    return [event.text for event in director.journal.events()]
+
+
+def test_nothing_is_missed_before_it_could_have_come():
+    moment = [100.0]
+    made = Director(Settings(), clock=lambda: moment[0])
+    made.audio(sound(np.zeros(960)))
+    assert made.now().missing == ()
+    moment[0] += directing.MISSING_SECONDS + 0.1
+    made.audio(sound(np.zeros(960)))
+    assert made.now().missing == ("No pictures arrive from the camera; the voice goes on alone.",)
+    made.stop()
+    assert made.join(10)
+
+
+def test_a_new_start_does_not_begin_paused(director: Director):
+    director.video(picture())
+    director.pause(True)
+    director.stop()
+    director.video(picture())
+    assert not director.paused
 
 
 def test_a_camera_that_ends_leaves_the_voice(director: Director, voice: np.ndarray):
@@ -711,18 +832,46 @@ def test_callbacks_do_not_wait_for_analyses(director: Director, monkeypatch: pyt
 
 
 def test_a_picture_and_a_recording_in_turns():
-    director = Director(Settings())
+    moment = [100.0]
+    director = Director(Settings(), clock=lambda: moment[0])
     director.see(drawn_face().data)
     assert director.now().faces[0].reading.label == "happy"
+    assert director.now().missing == (f"{directing.NO_RECORDING}.",)
+    moment[0] += 1
     director.see(drawn_face().data)
+    recording = media.decode_audio(synthetic_voice().data, "voice")
     director.hear(synthetic_voice().data)
-    assert director.now().together is not None
-    assert director.journal.summary().seconds["together"]
+    moment[0] += 1
+    director.see(drawn_face().data)
+    now = director.now()
+    assert now.turns
+    assert now.voice  # the last recording's, for as long as there is no other
+    assert now.together
+    assert now.missing == ()
     assert not director.running
+    summary = director.journal.summary()
+    assert sum(summary.seconds["face"].values()) == pytest.approx(3)
+    assert sum(summary.seconds["voice"].values()) == pytest.approx(recording.duration)
+    assert sum(summary.seconds["together"].values()) == pytest.approx(recording.duration)
     with pytest.raises(DuetError):
         director.see(b"no picture")
     with pytest.raises(DuetError):
         director.hear(b"no recording")
+    assert director.now().voice is None
+    assert director.now().together is None
+
+
+def test_faces_of_long_ago_are_forgotten_in_turns():
+    moment = [100.0]
+    director = Director(Settings(), clock=lambda: moment[0])
+    director.see(drawn_face().data)
+    moment[0] += directing.TURN_SECONDS + 0.1
+    assert "picture" not in director.now().flowing
+    director.hear(synthetic_voice().data)
+    assert director.now().together  # the face was seen while it was recorded
+    moment[0] += 600
+    director.hear(synthetic_voice().data)
+    assert director.now().together is None
 
 
 # --- ICE -----------------------------------------------------------------------------------------
@@ -914,7 +1063,8 @@ def test_answers_timeline_and_summary(stream: Stream):
     assert 'title="silence, 0:00 to 0:02"' in shown
     app.button(key="live_pause").click().run()
     assert director.paused
-    assert "Paused" in html(app)
+    for words in ("Paused", "Face: paused.", "Voice: paused."):
+        assert words in html(app)
     stream.playing = False
     app.run()
     assert "time per emotion" in html(app)
@@ -924,6 +1074,81 @@ def test_answers_timeline_and_summary(stream: Stream):
     assert "time per emotion" in html(app)  # it survives
     app.button(key="live_clear").click().run()
     assert "Press Start" in html(app)
+
+
+def test_clearing_forgets_the_files_that_were_made(stream: Stream):
+    stream.playing = True
+    app = opened()
+    app.session_state["duet.live"].journal = filled()
+    app.run()
+    app.button(key="live_prepare").click().run()
+    assert app.get("download_button")
+    app.button(key="live_clear").click().run()
+    assert not app.get("download_button")
+
+
+@pytest.mark.parametrize(
+    ("heard", "words"),
+    [
+        (Heard("silence", None), "Silence."),
+        (Heard("sound", None), "Sound, but no speech."),
+        (Heard("speech", None), "Listening: half a second of speech is needed."),
+        (None, "No sound."),
+    ],
+)
+def test_a_side_without_an_answer_says_why(stream: Stream, heard: Heard | None, words: str):
+    stream.playing = True
+    app = opened()
+    app.session_state["duet.live"]._heard = heard
+    app.run()
+    assert words in html(app)
+    assert "No face." in html(app)
+
+
+@pytest.mark.parametrize("device", ["camera", "microphone"])
+def test_a_device_that_is_refused_is_not_asked_for(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch, device: str
+):
+    found = Devices({device: "NotAllowedError"})
+    monkeypatch.setattr(devices, "devices", lambda key: found)
+    app = opened()
+    asked = stream.given["media_stream_constraints"]
+    assert bool(asked["video"]) is (device != "camera")
+    assert bool(asked["audio"]) is (device != "microphone")
+    assert stream.given["sendback_video"] is (device != "camera")
+    assert f"The {device} is not allowed" in app.warning[0].value
+    alone = "face" if device == "camera" else "voice"
+    app.segmented_control(key="live_mode").set_value(alone).run()
+    asked = stream.given["media_stream_constraints"]
+    assert asked["video"] or asked["audio"]  # what is the only thing asked for is asked for still
+
+
+def test_what_the_browser_says_of_its_devices_is_checked():
+    strange = {"camera": "", "microphone": "Strange"}
+    given: list[Any] = [None, 3, "x", [], {}, {"camera": 5}, {"camera": [1]}, strange]
+    for rubbish in given:
+        assert devices.reported(rubbish) == Devices()
+    found = devices.reported({"camera": "NotFoundError", "microphone": "", "other": "x"})
+    assert found.refused("camera")
+    assert not found.refused("microphone")
+    assert found.sentences("microphone") == []
+    (sentence,) = found.sentences("camera", "microphone")
+    assert sentence.startswith("No camera was found")
+
+
+def test_a_chosen_speaker_stays_chosen_while_remembered(stream: Stream):
+    stream.playing = True
+    app = opened()
+    director: Director = app.session_state["duet.live"]
+    director._faces, director._met = (shown_face(1, "happy"), shown_face(2, "sad")), {1, 2}
+    app.run()
+    app.selectbox(key="live_speaker").set_value(2).run()
+    director._faces = (shown_face(1, "happy"),)
+    app.run()
+    assert director.settings.speaker == 2
+    director._met = {1}
+    app.run()
+    assert director.settings.speaker is None
 
 
 def test_settings_reach_the_engine(stream: Stream):

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import av
@@ -22,12 +22,18 @@ import numpy as np
 
 from core import media
 from core.errors import DuetError
-from core.fusion import Together, together
+from core.fusion import Together, agreement_of, sentence_of, together
 from core.labels import EMOTIONS
 from core.live import drawing, listening, watching
 from core.live.drawing import Canvas, Colour, Mark
 from core.live.journal import TICK_SECONDS, Journal, Reading, Tick
-from core.live.listening import HOP_SECONDS, WINDOW_SECONDS, Heard, Listener
+from core.live.listening import (
+    HALF_LIFE_SECONDS,
+    HOP_SECONDS,
+    WINDOW_SECONDS,
+    Heard,
+    Listener,
+)
 from core.live.measures import Delays, Faults, Rate
 from core.live.pacing import GATE, Pace
 from core.live.ring import Funnel, Ring
@@ -49,7 +55,14 @@ MISSING_SECONDS = 1.5
 POLL_SECONDS = 0.25
 
 TURN_SECONDS = 4.0
-"""Where pictures come one a second, a face or a pause is judged over this long."""
+"""Where pictures come one a second, a face is judged over this long."""
+
+TURN_ROW_SECONDS = 1.0
+"""A row of the journal stands for this long there."""
+
+LOST = "Neither pictures nor sound arrive any more: press Stop, then Start."
+NO_RECORDING = "Nothing recorded yet"
+NO_PICTURE = "No picture yet"
 
 SLACK = 1.25
 """Another face has to be this many times larger to be taken for the speaker's."""
@@ -83,6 +96,12 @@ class Now:
 
     running: bool
     paused: bool
+    turns: bool
+    """Whether pictures and recordings come in turns: the voice is then that of the last one."""
+    known: frozenset[int]
+    """Numbers of the faces that are remembered, in sight or not."""
+    flowing: frozenset[str]
+    """`picture`, `sound`: what arrives."""
     faces: tuple[Face, ...]
     """The speaker's first."""
     heard: Heard | None
@@ -129,7 +148,6 @@ class Director:
         self._done: threading.Event | None = None
         self._threads: list[threading.Thread] = []
         self._wake = threading.Event()
-        self._paused = False
         self._models: dict[tuple[Task, str | None], Model] = {}
         self._reset()
 
@@ -148,11 +166,16 @@ class Director:
         self._listener = Listener()
         self._noted = -math.inf
         self._fused_steady = Steady()
+        self._began = self._clock()
+        self._away: frozenset[str] = frozenset()
+        self._ended_tracks: set[str] = set()
+        self._turns = False
         self._heard: Heard | None = None
         self._voice: Reading | None = None
         self._together: Together | None = None
         self._fused: Reading | None = None
         self._video_time = self._audio_time = -math.inf
+        self._paused = self._lost = False
         self._frames, self._looks = Rate(), Rate()
         self._delays, self._costs = Delays(), Delays(60)
         self._ages = Delays(60)
@@ -164,6 +187,7 @@ class Director:
         arrived = self._clock()
         try:
             self._video_time = arrived
+            self._ended_tracks.discard("picture")
             self._frames.add(arrived)
             self._newest = _Fresh(frame, arrived)
             self._wake.set()
@@ -179,6 +203,7 @@ class Director:
     def audio(self, frame: av.AudioFrame) -> None:
         """Take one piece of sound."""
         self._audio_time = self._clock()
+        self._ended_tracks.discard("sound")
         try:
             samples = self._funnel.pour(frame)
             if not self._paused and self.settings.hears:
@@ -200,9 +225,10 @@ class Director:
             came = self._video_time if video else self._audio_time
             if came == -math.inf:
                 return
+            self._ended_tracks.add("picture" if video else "sound")
             if video:
                 self._video_time = -math.inf
-                self._faces = ()
+                self._forget_faces()
             else:
                 self._audio_time = -math.inf
                 self._heard = self._voice = None
@@ -260,13 +286,16 @@ class Director:
         return Now(
             running=self.running,
             paused=self._paused,
+            turns=self._turns,
+            known=frozenset(self._met),
+            flowing=frozenset({"picture", "sound"} - self._still(moment)),
             faces=self._faces,
             heard=self._heard,
             voice=self._voice,
             together=self._together,
             fused=self._fused,
             level_dbfs=listening.level_dbfs(self._ring.last(listening.LEVEL_SECONDS)),
-            missing=tuple(self._missing(moment)) if self.running and not self._paused else (),
+            missing=tuple(self._missing(moment)),
             faults=tuple(self.faults.sentences()),
             speed={
                 "frames a second": self._frames.at(moment),
@@ -279,28 +308,44 @@ class Director:
         )
 
     def _missing(self, moment: float) -> list[str]:
+        if self._lost:
+            return [LOST]
+        if self._paused or not (self.running or self._turns):
+            return []
         settings = self.settings
         face = self._without_face(moment) if settings.sees else ""
         voice = self._without_voice(moment) if settings.hears else ""
-        if (face and voice) or settings.mode != "hybrid":
+        if self._turns or (face and voice) or settings.mode != "hybrid":
             return [f"{text}." for text in (face, voice) if text]
         said = [f"{face}; the voice goes on alone."] if face else []
         return [*said, f"{voice}; the face goes on alone."] if voice else said
 
     def _without_face(self, moment: float) -> str:
         """Why no face is read, or nothing."""
-        if moment - self._video_time > MISSING_SECONDS:
-            return "No pictures arrive from the camera"
+        if "picture" in self._still(moment):
+            return NO_PICTURE if self._turns else "No pictures arrive from the camera"
         if self._dark:
             return "The picture is black: the camera is off or covered"
-        return "" if self._faces else "No face is in the picture"
+        looked = self._turns or moment - self._began > MISSING_SECONDS
+        return "No face is in the picture" if looked and not self._faces else ""
 
     def _without_voice(self, moment: float) -> str:
         """Why no voice is read, or nothing."""
-        if moment - self._audio_time > MISSING_SECONDS:
+        if self._turns:
+            return "" if self._voice else NO_RECORDING
+        if "sound" in self._still(moment):
             return "No sound arrives from the microphone"
         quiet = self._heard is not None and self._heard.state != "speech"
         return "Nobody speaks at the moment" if quiet else ""
+
+    def _still(self, moment: float) -> set[str]:
+        """`picture`, `sound`: of which nothing has come for long, or nothing will."""
+        times = {"picture": self._video_time, "sound": self._audio_time}
+        wait = TURN_SECONDS if self._turns else MISSING_SECONDS
+        began = -math.inf if self._turns else self._began  # at first, give each a moment to come
+        return self._ended_tracks | {
+            kind for kind, came in times.items() if moment - max(came, began) > wait
+        }
 
     # --- where pictures and sound come in turns ------------------------------------------------
 
@@ -315,36 +360,40 @@ class Director:
         moment = self._clock()
         pixels = media.decode_image(data, "The picture").pixels
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        self._turns = True
         if moment - self._video_time > TURN_SECONDS:
+            self._forget_faces()
             self._tracker = Tracker(certain_looks=1, forget_seconds=TURN_SECONDS)
         self._video_time = moment
         with GATE.turn():
             self._look(_Fresh(frame, moment))
         self._last = self._drawn(frame, moment)
-        self._write(moment)
+        self.journal.add(moment, replace(_face_only(self._row(moment)), seconds=TURN_ROW_SECONDS))
 
     def hear(self, data: bytes) -> None:
         """Take one recording by itself; listens to all of it at once.
 
+        It is joined with what the face showed while it was made, and stays what is shown of the
+        voice until the next one; the journal notes it for as long as it lasts.
+
         Raises
         ------
         DuetError
-            When it cannot be read, or nobody speaks in it.
+            When it cannot be read, or nobody speaks in it; what the last one said is forgotten.
         """
         moment = self._clock()
-        self._audio_time = moment
+        self._turns = True
+        self._heard = self._voice = self._together = self._fused = None
         with GATE.turn():
             recording = media.decode_audio(data, "The recording")
             emotion = analyze_voice(recording, self._model("voice")).emotion
+        self._audio_time = moment
         self._heard = Heard("speech", emotion)
         self._voice = self._reading(emotion.label, emotion)
-        self._write(moment, recording.duration + TURN_SECONDS)
-
-    def _write(self, moment: float, seconds: float = TURN_SECONDS) -> None:
-        """Join what came in turns and note it."""
         if self.settings.mode == "hybrid":
-            self._join(moment, seconds)
-        self.journal.add(moment, self._row(moment))
+            self._join(moment, recording.duration + TURN_SECONDS, fading=False)
+        began = moment - recording.duration
+        self.journal.add(began, replace(self._row(moment), faces=(), seconds=recording.duration))
 
     # --- drawing -----------------------------------------------------------------------------
 
@@ -357,7 +406,7 @@ class Director:
             canvas.mark([mark for face in self._faces if (mark := self._mark(face, moment))])
             if self._paused:
                 canvas.banner("paused", GREY)
-            elif settings.hears:
+            elif settings.hears and not self._turns:
                 self._draw_sound(canvas)
         return canvas.frame()
 
@@ -391,6 +440,8 @@ class Director:
         with self._lock:
             if self._done is not None:
                 return
+            self._began = self._clock()
+            self._turns = self._lost = False
             done = self._done = threading.Event()
             self._threads = [
                 threading.Thread(
@@ -447,6 +498,7 @@ class Director:
             self._done = None
         self.journal.happened(self._clock(), "The connection was lost.")
         self._reset()
+        self._lost = True
 
     def _attempt(self, sentence: str, work: Callable[[], None], done: threading.Event) -> None:
         """Do it; whatever goes wrong is noted, and the worker goes on."""
@@ -523,20 +575,21 @@ class Director:
         if not motions:
             return None
         areas = {m.number: float(m.state[2] * m.state[3]) for m in motions}
-        if self.settings.speaker in areas:
-            return self.settings.speaker
         largest = max(areas, key=areas.__getitem__)
         now = self._faces[0].number if self._faces else None
         keep = now is not None and now in areas and areas[largest] < SLACK * areas[now]
         chief = now if keep else largest
+        if self.settings.speaker in areas:
+            chief = self.settings.speaker
         if chief != now:
-            self._gaze.clear()
+            self._gaze.clear()  # what another face showed says nothing about this one
         return chief
 
     # --- listening and joining ---------------------------------------------------------------
 
     def _tick(self) -> None:
         moment = self._clock()
+        self._note_still(moment)
         if self.settings.hears:
             with GATE.turn():
                 self._listen(moment)
@@ -553,7 +606,7 @@ class Director:
     def _listen(self, moment: float) -> None:
         before = self._heard.state if self._heard else None
         label = None
-        if moment - self._audio_time > MISSING_SECONDS:
+        if "sound" in self._still(moment) or self._audio_time == -math.inf:
             self._heard = None
             self._listener.forget()
         else:
@@ -566,19 +619,48 @@ class Director:
         emotion = self._heard.emotion if self._heard else None
         self._voice = self._reading(label, emotion) if label and emotion else None
 
-    def _join(self, moment: float, seconds: float = WINDOW_SECONDS) -> None:
-        """Fuse the voice's window with what the speaker's face showed in the same seconds."""
-        seen = [emotion for at, emotion in list(self._gaze) if moment - at <= seconds]
-        if not seen or not self._voice or not self._faces:
+    def _note_still(self, moment: float) -> None:
+        """Keep no answer about pictures that have stopped, and say when either side stops."""
+        still = self._still(moment)
+        if "picture" in still and self._faces:
+            for number in sorted(self._met):
+                self.journal.happened(moment, f"Face {number} was lost.")
+            self._forget_faces()
+        for kind, asked, words in (
+            ("picture", self.settings.sees, "pictures from the camera"),
+            ("sound", self.settings.hears, "sound from the microphone"),
+        ):
+            if asked and (kind in still) != (kind in self._away) and kind not in self._ended_tracks:
+                self.journal.happened(
+                    moment, f"No {words}." if kind in still else f"Again {words}."
+                )
+        self._away = frozenset(still)
+
+    def _join(self, moment: float, seconds: float = WINDOW_SECONDS, fading: bool = True) -> None:
+        """Fuse the voice's window with what the speaker's face showed in the same seconds.
+
+        What lies further back counts less by the same half-life in both; whether they agree is
+        said of the labels that are shown.
+        """
+        since = self._heard.speech[0][0] if self._heard and self._heard.speech else -seconds
+        seen = [(at, emotion) for at, emotion in list(self._gaze) if at - moment >= since]
+        faces = self._faces
+        if not seen or not self._voice or not faces:
             self._together = self._fused = None
             self._fused_steady.forget()
             return
-        mean = np.mean([emotion.probabilities for emotion in seen], axis=0)
+        half_life = HALF_LIFE_SECONDS if fading else math.inf
+        say = [0.5 ** ((moment - at) / half_life) for at, _ in seen]
+        mean = np.average([emotion.probabilities for _, emotion in seen], axis=0, weights=say)
         face = Prediction(tuple(float(p) for p in mean))
-        self._together = together(
+        joined = together(
             face, self._voice.emotion, self._model("face").info, self._model("voice").info
         )
-        fused = self._together.fused
+        labels = faces[0].reading.label if fading else face.label, self._voice.label
+        self._together = replace(
+            joined, agreement=agreement_of(*labels), sentence=sentence_of(*labels)
+        )
+        fused = joined.fused
         self._fused = self._reading(self._fused_steady.update(fused), fused)
 
     def _row(self, moment: float) -> Tick:
@@ -597,13 +679,20 @@ class Director:
 
     def _forget_now(self) -> None:
         """After a pause, what was before it says nothing about now."""
+        self._forget_faces()
+        self._ring.clear()
+        self._heard = self._voice = self._together = self._fused = None
+
+    def _forget_faces(self) -> None:
         self._faces = ()
         self._minds = {}
         self._met = set()
         self._tracker = Tracker()
         self._gaze.clear()
-        self._ring.clear()
-        self._heard = self._voice = self._together = self._fused = None
+
+
+def _face_only(row: Tick) -> Tick:
+    return Tick(row.time, row.faces)
 
 
 def words(reading: Reading) -> str:

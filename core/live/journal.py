@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -111,6 +112,7 @@ class Summary:
     agreement: dict[Agreement, float]
     """Share of the time in which both sides were there; empty when they never were."""
     duration: float
+    """Seconds that the rows stand for; the time between stop and start does not count."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -229,8 +231,17 @@ def summarise(ticks: Sequence[Tick]) -> Summary:
         seconds=times,
         changes=changes,
         agreement={kind: seconds / whole for kind, seconds in both.items()},
-        duration=ticks[-1].time + ticks[-1].seconds - ticks[0].time if ticks else 0.0,
+        duration=_covered(ticks),
     )
+
+
+def _covered(ticks: Sequence[Tick]) -> float:
+    """Seconds covered by at least one row."""
+    whole, reached = 0.0, -math.inf
+    for start, end in sorted((tick.time, tick.time + tick.seconds) for tick in ticks):
+        whole += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return whole
 
 
 def runs(ticks: Sequence[Tick], side: Side) -> list[Run]:

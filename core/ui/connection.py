@@ -57,14 +57,21 @@ DEVICES = {"video": "camera", "audio": "microphone"}
 
 REFUSALS = {
     "NotAllowedError": "The {device} is not allowed: press the lock or camera sign beside the "
-    "address of this page, allow the {device}, and check again.",
+    "address of this page, allow the {device}, and try again.",
     "NotFoundError": "No {device} was found: connect one, or choose a mode that does without.",
     "OverconstrainedError": "No {device} was found: connect one, or choose a mode that does "
     "without.",
-    "NotReadableError": "The {device} is in use by another program: close that one and check "
-    "again.",
-    "AbortError": "The {device} did not start: unplug it and plug it in again, then check again.",
+    "NotReadableError": "The {device} is in use by another program: close that one and try again.",
+    "AbortError": "The {device} did not start: unplug it and plug it in again, then try again.",
 }
+
+
+DID_NOT_START = "The {device} did not start: check that it is plugged in and allowed."
+
+INSECURE = (
+    "This page is open without HTTPS, and browsers then give it neither camera nor microphone: "
+    "open it by https://, or at http://localhost on the machine itself."
+)
 
 
 @dataclass(frozen=True)
@@ -83,13 +90,7 @@ def diagnose(report: Mapping[str, Any], servers: Servers, local: bool) -> list[F
     local : whether the page is open under this machine's own address.
     """
     if not report.get("secure"):
-        return [
-            Finding(
-                False,
-                "This page is open without HTTPS, and browsers then give it neither camera nor "
-                "microphone: open it by https://, or at http://localhost on the machine itself.",
-            )
-        ]
+        return [Finding(False, INSECURE)]
     if not report.get("api"):
         return [
             Finding(
@@ -108,9 +109,7 @@ def diagnose(report: Mapping[str, Any], servers: Servers, local: bool) -> list[F
 def _device(device: str, answer: str) -> Finding:
     if answer == "ok":
         return Finding(True, f"The {device} works.")
-    words = REFUSALS.get(
-        answer, "The {device} did not start: check that it is plugged in and allowed."
-    )
+    words = REFUSALS.get(answer, DID_NOT_START)
     return Finding(False, words.format(device=device))
 
 

@@ -20,6 +20,7 @@ from core.live.journal import SIDES, Event, Reading, Run, Side, Summary, Tick, r
 from core.live.settings import Mode, Settings
 from core.ui import cards, exports
 from core.ui.cards import symbol
+from core.ui.devices import Devices
 from core.ui.ice import Servers
 from core.ui.looks import AGREEMENT_ICONS, LOOKS, ink_on, rgb
 from core.words import percent
@@ -37,6 +38,9 @@ SIDE_NAMES: dict[Side, str] = {"face": "Face", "voice": "Voice", "together": "To
 VERBS: dict[Side, cards.Verb] = {"face": "Looks", "voice": "Sounds", "together": "Seems"}
 SILENCE_COLOUR = "#9aa4a8"
 AGREEMENTS = {"exact": "the same emotion", "tone": "the same tone", "none": "no agreement"}
+
+LAST = "Last recording: "
+"""Before what stays shown of it where recordings are made in turns."""
 
 QUIET_DBFS, LOUD_DBFS = -60.0, -5.0
 """Ends of the level meter."""
@@ -93,26 +97,37 @@ class Ear:
             self._live.audio_ended()
 
 
-def stream(live: Director, servers: Servers) -> Any:
+def asked(settings: Settings) -> list[str]:
+    """`camera`, `microphone`: what a mode needs."""
+    return ["camera"] * settings.sees + ["microphone"] * settings.hears
+
+
+def stream(live: Director, servers: Servers, devices: Devices) -> Any:
     """The stream itself: start, stop, devices. Returns its context (`state.playing`).
+
+    In hybrid mode a device that is not there or not allowed is not asked for: browsers give
+    neither where one of two is refused, and the other side can go on alone.
 
     Pictures go through `Director.video` on the event loop, which takes about a millisecond:
     the library's own threads would only give each picture back one picture late.
     """
     mode = live.settings.mode
+    camera, microphone = mode != "voice", mode != "face"
+    if camera and microphone and devices.refused("camera") != devices.refused("microphone"):
+        camera, microphone = not devices.refused("camera"), not devices.refused("microphone")
     return webrtc_streamer(
         STREAM,
         mode=WebRtcMode.SENDRECV,
         rtc_configuration=servers.configuration,
         media_stream_constraints={
-            "video": VIDEO if mode != "voice" else False,
-            "audio": mode != "face",
+            "video": VIDEO if camera else False,
+            "audio": microphone,
         },
-        video_frame_callback=live.video if mode != "voice" else None,
-        on_video_ended=live.video_ended if mode != "voice" else None,
-        sink_audio_track=Ear(live) if mode != "face" else None,
+        video_frame_callback=live.video if camera else None,
+        on_video_ended=live.video_ended if camera else None,
+        sink_audio_track=Ear(live) if microphone else None,
         async_processing=False,
-        sendback_video=mode != "voice",
+        sendback_video=camera,
         sendback_audio=False,
         video_html_attrs={
             "autoPlay": True, "controls": False, "muted": True, "playsInline": True,
@@ -152,48 +167,55 @@ def failed() -> bool:
 
 
 def answers(now: Now, mode: Mode) -> None:
-    """What is seen and heard at this moment."""
+    """What is seen and heard at this moment; where nothing is, why."""
+    missing = " ".join(now.missing)
     if mode == "hybrid":
-        _together(now)
+        _together(now, missing)
     if mode != "voice":
-        _faces(now)
+        _faces(now, missing if mode == "face" else "")
     if mode != "face":
-        _voice(now)
-    for number, text in enumerate(now.missing):
-        _line("info", text, f"live_missing_{number}")
+        _voice(now, missing if mode == "voice" else "")
     for number, text in enumerate(now.faults):
         _line("error", text, f"live_fault_{number}")
 
 
-def _together(now: Now) -> None:
+def _together(now: Now, missing: str) -> None:
     with st.container(key="live_together"):
         if now.fused and now.together:
-            _answer("together", now.fused)
+            _answer("together", now.fused, LAST if now.turns else "")
             with st.container(key="live_agreement"):
                 cards.statement(AGREEMENT_ICONS[now.together.agreement], now.together.sentence)
             cards.weights(now.together, "live_weights")
+        elif missing:
+            _line("info", missing, "live_missing")
         else:
             _quiet("Both together: as soon as a face is seen and speech is heard.")
 
 
-def _faces(now: Now) -> None:
+def _faces(now: Now, missing: str) -> None:
     with st.container(key="live_faces"):
         several = len(now.faces) > 1
         for face in now.faces:
             _answer("face", face.reading, f"Face {face.number}: " if several else "")
         if not now.faces:
-            _quiet("No face yet.")
+            nothing = "No face." if "picture" in now.flowing else "No picture."
+            _quiet("Face: paused." if now.paused else missing or nothing)
 
 
-def _voice(now: Now) -> None:
+def _voice(now: Now, missing: str) -> None:
     with st.container(key="live_voice"):
         if now.voice:
-            _answer("voice", now.voice)
+            _answer("voice", now.voice, LAST if now.turns else "")
+        elif now.paused:
+            _quiet("Voice: paused.")
         elif now.heard and now.heard.state == "speech":
             _quiet("Listening: half a second of speech is needed.")
+        elif now.heard:
+            _quiet("Silence." if now.heard.state == "silence" else "Sound, but no speech.")
         else:
-            _quiet("Silence.")
-        _meter(now.level_dbfs)
+            _quiet(missing or ("No recording." if now.turns else "No sound."))
+        if not now.turns:
+            _meter(now.level_dbfs)
 
 
 def heading(side: Side, reading: Reading) -> str:
@@ -369,6 +391,12 @@ def downloads(live: Director, playing: bool) -> None:
             _offer("CSV", prepared.csv, "duet-live.csv", "text/csv")
             if prepared.picture:
                 _offer("snapshot", prepared.picture, "duet-snapshot.jpg", "image/jpeg")
+
+
+def clear(live: Director) -> None:
+    """Callback: forget the session so far, and the files made of it."""
+    live.clear()
+    st.session_state.pop("duet.live.prepared", None)
 
 
 def _files(live: Director) -> Prepared:

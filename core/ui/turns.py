@@ -8,6 +8,8 @@ from typing import Any
 
 import streamlit as st
 
+from core.ui import connection
+
 CAMERA_HTML = '<video autoplay playsinline muted></video><p role="status"></p>'
 
 CAMERA_CSS = """
@@ -25,11 +27,12 @@ export default function (component) {
   if (video.duetTimer) return;
   const canvas = document.createElement("canvas");
   let stream = null, gone = false, number = 0;
+  if (!navigator.mediaDevices) { status.textContent = data.refusals.insecure; return; }
   navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } } }).then((given) => {
     stream = given;
     if (gone) return stream.getTracks().forEach((track) => track.stop());
     video.srcObject = stream;
-  }).catch((error) => { status.textContent = "The camera did not start (" + error.name + ")."; });
+  }).catch((error) => { status.textContent = data.refusals[error.name] || data.refusals.other; });
   video.duetTimer = setInterval(() => {
     if (!video.videoWidth) return;
     canvas.width = 640;
@@ -51,13 +54,20 @@ _camera = st.components.v2.component(
     "duet_turns_camera", html=CAMERA_HTML, css=CAMERA_CSS, js=CAMERA
 )
 
+REFUSED = {name: words.format(device="camera") for name, words in connection.REFUSALS.items()} | {
+    "other": connection.DID_NOT_START.format(device="camera"),
+    "insecure": connection.INSECURE,
+}
+
 MOST_CHARACTERS = 2_000_000
 """Of a picture as text; a JPEG of 640 pixels has some 60,000."""
 
 
 def picture(key: str, mirrored: bool) -> bytes | None:
     """The camera, and the picture that just came from it as a JPEG; None between pictures."""
-    result: Any = _camera(key=key, data={"mirrored": mirrored}, on_picture_change=lambda: None)
+    result: Any = _camera(
+        key=key, data={"mirrored": mirrored, "refusals": REFUSED}, on_picture_change=lambda: None
+    )
     return decoded(getattr(result, "picture", None))
 
 
