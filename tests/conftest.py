@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,16 @@ os.environ["DUET_HOME"] = tempfile.mkdtemp(prefix="duet-home-")
 
 # Before any test opens the face detector, which is chosen once per process.
 os.environ.update(environment())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _keras_keeps_its_session() -> None:
+    """Streamlit clears Keras's session after each run of a page where Keras is imported.
+
+    The app never imports it. Here, where tests of training do, that took five to ten seconds a run.
+    """
+    if keras := sys.modules.get("keras"):
+        keras.backend.clear_session = lambda free_memory=True: None
 
 
 @pytest.fixture(scope="session")

@@ -1099,10 +1099,11 @@ def test_clearing_forgets_the_files_that_were_made(stream: Stream):
 def test_a_side_without_an_answer_says_why(stream: Stream, heard: Heard | None, words: str):
     stream.playing = True
     app = opened()
-    app.session_state["duet.live"]._heard = heard
+    director: Director = app.session_state["duet.live"]
+    director._heard, director._began = heard, -np.inf
     app.run()
     assert words in html(app)
-    assert "No face." in html(app)
+    assert "No picture." in html(app)
 
 
 @pytest.mark.parametrize("device", ["camera", "microphone"])
