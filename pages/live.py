@@ -188,7 +188,6 @@ def _picture_turn() -> None:
         _told(engine.attempt(lambda: director.see(picture)))
         if shown := director.snapshot():
             st.image(shown, width="stretch", alt="The last picture, with faces marked")
-    live.answers(director.now(), director.settings.mode)
 
 
 def _told(answer: Any) -> None:
@@ -244,7 +243,9 @@ def polled(
         with places.speaker:
             whose_voice(director)
     with places.beside:
-        if not by_turns:
+        if by_turns:
+            live.answers(director.now(), director.settings.mode)
+        else:
             beside(director, playing, missing)
         buttons(director, playing)
     over_time(director)

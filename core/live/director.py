@@ -418,7 +418,8 @@ class Director:
             text = f"voice: {words(self._voice)}"
             canvas.banner(text, self._colour(self._voice.label), bottom=True)
         elif self._heard and self._heard.state != "speech":
-            canvas.banner("voice: silence", GREY, bottom=True)
+            kind = "silence" if self._heard.state == "silence" else "no speech"
+            canvas.banner(f"voice: {kind}", GREY, bottom=True)
 
     def _mark(self, face: Face, moment: float) -> Mark | None:
         box = face.motion.at(moment)

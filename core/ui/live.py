@@ -350,8 +350,9 @@ def summary(found: Summary, key: str) -> None:
 
 def _share(times: dict[str, float], name: str) -> str:
     seconds, whole = times.get(name, 0.0), max(sum(times.values()), 1e-6)
+    shown = f"{seconds:.1f}" if 0 < seconds < 9.95 else f"{seconds:.0f}"
     return (
-        f'<td>{seconds:.0f} s<div class="duet-track"><i style="width:{100 * seconds / whole:.0f}%">'
+        f'<td>{shown} s<div class="duet-track"><i style="width:{100 * seconds / whole:.0f}%">'
         "</i></div></td>"
     )
 
