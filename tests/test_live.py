@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -598,6 +599,21 @@ def test_runs_show_silence_as_silence():
     ]  # fmt: skip
     assert [run.label for run in journal.runs(kept.ticks(), "face")] == ["happy", "sad"]
     assert len(kept.ticks(2.0)) == 4
+
+
+def test_the_ribbon_of_a_long_session_stays_short():
+    flicker = [
+        journal.Run("happy" if number % 4 else "sad", number * 0.5, number * 0.5 + 0.5)
+        for number in range(8000)
+    ]
+    away = [run for run in flicker if not 1000 <= run.start < 2000]
+    assert journal.coarse(flicker[:400], 0, 200, 400) == flicker[:400]
+    shown = journal.coarse(away, 0, 4000, 400)
+    assert [run.label for run in shown] == ["happy", "happy"]
+    times = [time for run in shown for time in (run.start, run.end)]
+    assert times == pytest.approx([0, 1000, 2000, 4000])
+    halves = [replace(run, label="sad" if run.start >= 2000 else "fear") for run in flicker]
+    assert [run.label for run in journal.coarse(halves, 0, 4000, 400)] == ["fear", "sad"]
 
 
 def test_exports_hold_what_was_shown():

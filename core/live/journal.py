@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -263,6 +263,32 @@ def runs(ticks: Sequence[Tick], side: Side) -> list[Run]:
         else:
             found.append(Run(label, tick.time, end))
     return found
+
+
+def coarse(found: Sequence[Run], start: float, end: float, cells: int) -> Sequence[Run]:
+    """Stretches for a picture of `cells` places between two times, where there are more of them.
+
+    Each place shows the label that holds most of its time, or nothing where most of it is empty.
+    """
+    if len(found) <= cells:
+        return found
+    width = max(end - start, 1e-6) / cells
+    held: list[dict[str, float]] = [defaultdict(float) for _ in range(cells)]
+    for run in found:
+        first, last = (int((time - start) / width) for time in (run.start, run.end))
+        for cell in range(max(0, first), min(last, cells - 1) + 1):
+            edge = start + cell * width
+            held[cell][run.label] += min(run.end, edge + width) - max(run.start, edge)
+    kept: list[Run] = []
+    for cell, times in enumerate(held):
+        if sum(times.values()) < width / 2:
+            continue
+        label, edge = max(times, key=times.__getitem__), start + cell * width
+        if kept and kept[-1].label == label and edge - kept[-1].end < width / 2:
+            kept[-1] = replace(kept[-1], end=edge + width)
+        else:
+            kept.append(Run(label, edge, edge + width))
+    return kept
 
 
 def _tick_rows(tick: Tick, started: datetime) -> list[dict[str, Any]]:

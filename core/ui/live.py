@@ -16,7 +16,7 @@ from streamlit_webrtc import WebRtcMode, webrtc_streamer
 
 from core.labels import EMOTIONS
 from core.live.director import Director, Now
-from core.live.journal import SIDES, Event, Reading, Run, Side, Summary, Tick, runs
+from core.live.journal import SIDES, Event, Reading, Run, Side, Summary, Tick, coarse, runs
 from core.live.settings import Mode, Settings
 from core.ui import cards, exports
 from core.ui.cards import symbol
@@ -32,6 +32,9 @@ POLL_SECONDS = 0.5
 """Between two looks of the page at what was found; the picture shows every label at once."""
 
 RIBBON_SECONDS = 60.0
+RIBBON_CELLS = 400
+"""At most as many stretches are drawn: a phone's ribbon has hardly more pixels."""
+
 VIDEO = {"width": {"ideal": 640}, "height": {"ideal": 480}, "frameRate": {"ideal": 30, "max": 30}}
 
 SIDE_NAMES: dict[Side, str] = {"face": "Face", "voice": "Voice", "together": "Together"}
@@ -279,7 +282,10 @@ def timeline(ticks: Sequence[Tick], events: Sequence[Event], mode: Mode, key: st
         end = ticks[-1].time + ticks[-1].seconds
         start = ticks[0].time
         sides = [side for side in SIDES if mode == "hybrid" or side == mode]
-        rows = "".join(_ribbon(side, runs(ticks, side), start, end) for side in sides)
+        rows = "".join(
+            _ribbon(side, coarse(runs(ticks, side), start, end, RIBBON_CELLS), start, end)
+            for side in sides
+        )
         shown = [event for event in events if start <= event.time <= end]
         st.html(
             f'<div class="duet-ribbons">{rows}<span></span><div class="duet-ribbon-ends">'
