@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from bisect import insort
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ MOST_TICKS = 3600
 its neighbour stands for both: the memory stays bounded however long the session."""
 
 MOST_EVENTS = 500
+
+QUIET = {"silence": "silence", "sound": "no speech"}
 
 Side = Literal["face", "voice", "together"]
 SIDES: tuple[Side, ...] = ("face", "voice", "together")
@@ -149,7 +152,9 @@ class Journal:
     def add(self, time: float, tick: Tick) -> None:
         """Note what is shown at `time`, on the caller's clock; `tick.time` is set here."""
         with self._lock:
-            self._ticks.append(replace(tick, time=self._since_start(time)))
+            row = replace(tick, time=self._since_start(time))
+            # A recording is noted when it is over; rows stand in the order of their beginnings.
+            insort(self._ticks, row, key=lambda tick: tick.time)
             if len(self._ticks) > MOST_TICKS:
                 self._thin()
 
@@ -163,8 +168,8 @@ class Journal:
         with self._lock:
             if last is None or not self._ticks:
                 return list(self._ticks)
-            first = self._ticks[-1].time - last
-            return [tick for tick in self._ticks if tick.time > first]
+            first = max(tick.time + tick.seconds for tick in self._ticks) - last
+            return [tick for tick in self._ticks if tick.time + tick.seconds > first + 1e-9]
 
     def events(self) -> list[Event]:
         """The last `MOST_EVENTS`, oldest first."""
@@ -201,13 +206,22 @@ class Journal:
         return max(0.0, time - self._began)
 
     def _thin(self) -> None:
+        """Of the older half, let every second row stand for its neighbour's time too.
+
+        Of rows of the same kind: those of pictures and of recordings that came in turns speak of
+        different sides.
+        """
         half = len(self._ticks) // 2
-        older = self._ticks[:half]
-        merged = [
-            replace(first, seconds=first.seconds + second.seconds)
-            for first, second in zip(older[::2], older[1::2], strict=False)
-        ]
-        self._ticks[: len(merged) * 2] = merged
+        kept: list[Tick] = []
+        waiting: dict[bool, Tick] = {}
+        for tick in self._ticks[:half]:
+            kind = tick.heard is None
+            if first := waiting.pop(kind, None):
+                kept.append(replace(first, seconds=first.seconds + tick.seconds))
+            else:
+                waiting[kind] = tick
+        kept += waiting.values()
+        self._ticks[:half] = sorted(kept, key=lambda tick: tick.time)
 
 
 def summarise(ticks: Sequence[Tick]) -> Summary:
@@ -247,13 +261,13 @@ def _covered(ticks: Sequence[Tick]) -> float:
 def runs(ticks: Sequence[Tick], side: Side) -> list[Run]:
     """Stretches of one label; a stretch ends where the next row is missing or says otherwise.
 
-    The voice's stretches include `silence`, which is no emotion.
+    The voice's stretches include `silence` and `no speech` (other sound), which are no emotions.
     """
     found: list[Run] = []
     for tick in ticks:
         reading = tick.reading(side)
-        quiet = side == "voice" and tick.heard in ("silence", "sound")
-        label = reading.label if reading else "silence" if quiet else None
+        quiet = QUIET.get(tick.heard or "") if side == "voice" else None
+        label = reading.label if reading else quiet
         if label is None:
             continue
         end = tick.time + tick.seconds
@@ -316,7 +330,8 @@ def _row(
     joined = tick is not None and side == "together"
     return {
         "time": (started + timedelta(seconds=time)).isoformat(timespec="milliseconds"),
-        "seconds": round(time, 3),
+        "start": round(time, 3),
+        "seconds": round(tick.seconds, 3) if tick else "",
         "side": side,
         "label": reading.label if reading else (tick.heard or "") if tick else "",
         "confidence": round(reading.confidence, 4) if reading else "",

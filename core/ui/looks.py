@@ -150,7 +150,6 @@ div[class*="_mirror_camera"], div[class*="_plain_camera"] { max-width: 40rem; }
 .duet-ribbon i { position: absolute; top: 0; bottom: 0; font-style: normal; font-size: .8rem;
   overflow: hidden; white-space: nowrap; display: flex; align-items: center;
   justify-content: center; box-shadow: inset -1px 0 0 rgb(255 255 255 / .55); }
-.duet-ribbon i.silent { opacity: .35; }
 .duet-ribbon-ends { display: flex; justify-content: space-between; font-size: .85rem;
   opacity: .8; font-variant-numeric: tabular-nums; }
 .duet-events { list-style: none; padding: 0 !important; margin: .5rem 0 0; font-size: .92rem; }
