@@ -591,6 +591,28 @@ def test_the_time_between_stop_and_start_counts_nothing():
     assert kept.summary().duration == pytest.approx(1.0 + 0.7)
 
 
+def test_a_long_session_in_turns_keeps_the_time_of_each_side():
+    kept = Journal()
+    for number in range(journal.MOST_TICKS + 100):
+        if number % 5:
+            kept.add(number, Tick(0, faces=((1, reading("happy")),), seconds=1.0))
+        else:
+            heard = Tick(0, voice=reading("sad"), heard="speech", seconds=3.0)
+            kept.add(number, heard)
+    whole = journal.MOST_TICKS + 100
+    assert len(kept.ticks()) < journal.MOST_TICKS
+    seconds = kept.summary().seconds
+    assert seconds["face"]["happy"] == pytest.approx(whole * 4 / 5)
+    assert seconds["voice"]["sad"] == pytest.approx(whole / 5 * 3)
+
+
+def test_other_sound_is_not_called_silence():
+    kept = Journal()
+    for number, state in enumerate(("silence", "sound", "sound")):
+        kept.add(number / 2, Tick(0, heard=state))
+    assert [run.label for run in journal.runs(kept.ticks(), "voice")] == ["silence", "no speech"]
+
+
 def test_runs_show_silence_as_silence():
     kept = filled()
     voice_runs = journal.runs(kept.ticks(), "voice")
@@ -698,6 +720,8 @@ def test_workers_end_by_themselves_when_nothing_comes(
     assert director.join(10)
     assert director.journal.events()[-1].text == "The connection was lost."
     assert director.now().missing == (directing.LOST,)
+    director.video_ended()  # Stop was pressed
+    assert director.now().missing == ()
     director.video(picture())  # and it can come back
     assert director.running
     assert director.now().missing == ()
@@ -736,6 +760,8 @@ def test_nothing_is_missed_before_it_could_have_come():
     assert made.now().missing == ()
     moment[0] += directing.MISSING_SECONDS + 0.1
     made.audio(sound(np.zeros(960)))
+    assert made.now().missing == ("No pictures arrive from the camera.",)
+    made._heard = Heard("speech", None)
     assert made.now().missing == ("No pictures arrive from the camera; the voice goes on alone.",)
     made.stop()
     assert made.join(10)
@@ -821,6 +847,39 @@ def test_pause_keeps_pictures_flowing_and_analyses_nothing(director: Director, v
     assert texts.index("Paused.") < texts.index("Went on.")
 
 
+def test_what_a_worker_finds_during_a_pause_is_not_shown(stream: Stream):
+    app = opened()
+    director: Director = app.session_state["duet.live"]
+    director.pause(True)
+    director._voice = director._fused = reading("sad")
+    director._together = together(prediction("happy"), prediction("sad"))
+    director._faces = (shown_face(1, "happy"),)
+    stream.playing = True
+    app.run()
+    shown = html(app)
+    assert "paused" in shown
+    assert "% sure" not in shown
+    director.pause(False)
+    assert director.now().voice is None
+
+
+def test_a_model_that_fails_does_not_hold_up_other_viewers(
+    director: Director, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+
+    def missing(*_: object) -> None:
+        asked.append(1)
+        raise DuetError("unknown_model", "There is no face model here.")
+
+    monkeypatch.setattr(directing, "find", missing)
+    director.video(picture())
+    assert until(lambda: asked)
+    begun = time.monotonic()
+    with directing.GATE.turn():
+        assert time.monotonic() - begun < 1  # not the two seconds until the next try
+
+
 def feed_some(director: Director, count: int) -> bool:
     for _ in range(count):
         director.video(picture())
@@ -881,13 +940,19 @@ def test_faces_of_long_ago_are_forgotten_in_turns():
     moment = [100.0]
     director = Director(Settings(), clock=lambda: moment[0])
     director.see(drawn_face().data)
-    moment[0] += directing.TURN_SECONDS + 0.1
-    assert "picture" not in director.now().flowing
+    moment[0] += directing.TURN_SECONDS - 0.1
     director.hear(synthetic_voice().data)
     assert director.now().together  # the face was seen while it was recorded
     moment[0] += 600
+    now = director.now()
+    assert now.faces == ()
+    assert now.missing == (f"{directing.NO_MORE_PICTURES}.",)
+    assert texts_of(director) == ["Face 1 appeared.", "Face 1 was lost.",
+                                  "No pictures from the camera."]  # fmt: skip
     director.hear(synthetic_voice().data)
     assert director.now().together is None
+    rows = director.journal.ticks()
+    assert [row.time for row in rows] == sorted(row.time for row in rows)
 
 
 # --- ICE -----------------------------------------------------------------------------------------

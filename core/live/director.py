@@ -63,6 +63,7 @@ TURN_ROW_SECONDS = 1.0
 LOST = "Neither pictures nor sound arrive any more: press Stop, then Start."
 NO_RECORDING = "Nothing recorded yet"
 NO_PICTURE = "No picture yet"
+NO_MORE_PICTURES = "No more pictures arrive from the camera"
 
 SLACK = 1.25
 """Another face has to be this many times larger to be taken for the speaker's."""
@@ -224,6 +225,7 @@ class Director:
         with self._lock:
             came = self._video_time if video else self._audio_time
             if came == -math.inf:
+                self._lost = False  # nobody need be told any more to press Stop
                 return
             self._ended_tracks.add("picture" if video else "sound")
             if video:
@@ -283,6 +285,8 @@ class Director:
     def now(self) -> Now:
         """What is known at this moment."""
         moment = self._clock()
+        if self._turns:
+            self._note_still(moment)  # no worker does
         return Now(
             running=self.running,
             paused=self._paused,
@@ -315,15 +319,23 @@ class Director:
         settings = self.settings
         face = self._without_face(moment) if settings.sees else ""
         voice = self._without_voice(moment) if settings.hears else ""
-        if self._turns or (face and voice) or settings.mode != "hybrid":
-            return [f"{text}." for text in (face, voice) if text]
-        said = [f"{face}; the voice goes on alone."] if face else []
-        return [*said, f"{voice}; the face goes on alone."] if voice else said
+        alone = settings.mode == "hybrid" and not self._turns
+        speaks = bool(self._heard and self._heard.state == "speech")
+        return [
+            f"{text}; the {other} goes on alone." if alone and goes_on else f"{text}."
+            for text, other, goes_on in (
+                (face, "voice", speaks),
+                (voice, "face", bool(self._faces)),
+            )
+            if text
+        ]
 
     def _without_face(self, moment: float) -> str:
         """Why no face is read, or nothing."""
         if "picture" in self._still(moment):
-            return NO_PICTURE if self._turns else "No pictures arrive from the camera"
+            if self._turns:
+                return NO_PICTURE if self._video_time == -math.inf else NO_MORE_PICTURES
+            return "No pictures arrive from the camera"
         if self._dark:
             return "The picture is black: the camera is off or covered"
         looked = self._turns or moment - self._began > MISSING_SECONDS
@@ -403,7 +415,8 @@ class Director:
             return frame
         canvas = Canvas(frame, settings.mirror)
         if settings.overlay:
-            canvas.mark([mark for face in self._faces if (mark := self._mark(face, moment))])
+            faces = () if self._paused else self._faces
+            canvas.mark([mark for face in faces if (mark := self._mark(face, moment))])
             if self._paused:
                 canvas.banner("paused", GREY)
             elif settings.hears and not self._turns:
@@ -443,6 +456,8 @@ class Director:
                 return
             self._began = self._clock()
             self._turns = self._lost = False
+            self.faults.clear()
+            self._forget_now()  # a worker of before may have written since
             done = self._done = threading.Event()
             self._threads = [
                 threading.Thread(
@@ -465,16 +480,21 @@ class Director:
                 fresh, self._newest = self._newest, None
                 if fresh is None or self._paused or not self.settings.sees:
                     continue
-                with GATE.turn():
-                    started = self._clock()
-                    self._attempt(NOT_READ, partial(self._look, fresh), done)
-                    ended = self._clock()
+                self._attempt(NOT_READ, partial(self._look_in_turn, fresh, pace), done)
+        finally:
+            GATE.leave()
+
+    def _look_in_turn(self, fresh: _Fresh, pace: Pace) -> None:
+        with GATE.turn():
+            started = self._clock()
+            try:
+                self._look(fresh)
+            finally:
+                ended = self._clock()
                 pace.done(started, ended, GATE.viewers)
                 self._looks.add(ended)
                 self._costs.add(ended - started)
                 self._ages.add(ended - fresh.time)
-        finally:
-            GATE.leave()
 
     def _follow(self, done: threading.Event) -> None:
         """Four times a second: listen, join both sides; end when nothing comes."""
@@ -629,7 +649,7 @@ class Director:
             self._forget_faces()
         for kind, asked, words in (
             ("picture", self.settings.sees, "pictures from the camera"),
-            ("sound", self.settings.hears, "sound from the microphone"),
+            ("sound", self.settings.hears and not self._turns, "sound from the microphone"),
         ):
             if asked and (kind in still) != (kind in self._away) and kind not in self._ended_tracks:
                 self.journal.happened(
@@ -682,6 +702,8 @@ class Director:
         """After a pause, what was before it says nothing about now."""
         self._forget_faces()
         self._ring.clear()
+        self._listener.forget()
+        self._fused_steady.forget()
         self._heard = self._voice = self._together = self._fused = None
 
     def _forget_faces(self) -> None:

@@ -15,6 +15,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 
 import streamlit as st
@@ -84,7 +85,14 @@ def configured(secrets: Mapping[str, Any]) -> Servers:
         if account := secrets.get(name):
             try:
                 found += _remembered(name, dict(account), fetch)
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            except (
+                OSError,
+                HTTPException,
+                ValueError,
+                KeyError,
+                TypeError,
+                AttributeError,
+            ) as error:
                 log.warning("No ICE servers from %s: %s", name, type(error).__name__)
                 problems.append(f"{name.title()} gave no TURN server; check its secrets.")
     return Servers(tuple(found), tuple(problems))
@@ -125,7 +133,7 @@ def _remembered(
 
     Raises
     ------
-    OSError, ValueError, KeyError, TypeError, AttributeError
+    OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError
         When the service was not reached or answered something else.
     """
     key = name + json.dumps(account, sort_keys=True)

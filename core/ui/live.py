@@ -39,7 +39,7 @@ VIDEO = {"width": {"ideal": 640}, "height": {"ideal": 480}, "frameRate": {"ideal
 
 SIDE_NAMES: dict[Side, str] = {"face": "Face", "voice": "Voice", "together": "Together"}
 VERBS: dict[Side, cards.Verb] = {"face": "Looks", "voice": "Sounds", "together": "Seems"}
-SILENCE_COLOUR = "#9aa4a8"
+SILENCE_COLOUR = "#dde3e5"
 AGREEMENTS = {"exact": "the same emotion", "tone": "the same tone", "none": "no agreement"}
 
 LAST = "Last recording: "
@@ -184,7 +184,9 @@ def answers(now: Now, mode: Mode) -> None:
 
 def _together(now: Now, missing: str) -> None:
     with st.container(key="live_together"):
-        if now.fused and now.together:
+        if now.paused:
+            _quiet("Both together: paused.")
+        elif now.fused and now.together:
             _answer("together", now.fused, LAST if now.turns else "")
             with st.container(key="live_agreement"):
                 cards.statement(AGREEMENT_ICONS[now.together.agreement], now.together.sentence)
@@ -198,19 +200,22 @@ def _together(now: Now, missing: str) -> None:
 def _faces(now: Now, missing: str) -> None:
     with st.container(key="live_faces"):
         several = len(now.faces) > 1
+        if now.paused:
+            _quiet("Face: paused.")
+            return
         for face in now.faces:
             _answer("face", face.reading, f"Face {face.number}: " if several else "")
         if not now.faces:
             nothing = "No face." if "picture" in now.flowing else "No picture."
-            _quiet("Face: paused." if now.paused else missing or nothing)
+            _quiet(missing or nothing)
 
 
 def _voice(now: Now, missing: str) -> None:
     with st.container(key="live_voice"):
-        if now.voice:
-            _answer("voice", now.voice, LAST if now.turns else "")
-        elif now.paused:
+        if now.paused:
             _quiet("Voice: paused.")
+        elif now.voice:
+            _answer("voice", now.voice, LAST if now.turns else "")
         elif now.heard and now.heard.state == "speech":
             _quiet("Listening: half a second of speech is needed.")
         elif now.heard:
@@ -279,14 +284,14 @@ def timeline(ticks: Sequence[Tick], events: Sequence[Event], mode: Mode, key: st
         if not ticks:
             _quiet("Nothing yet: what is seen and heard appears here over time.")
             return
-        end = ticks[-1].time + ticks[-1].seconds
+        end = max(tick.time + tick.seconds for tick in ticks)
         start = ticks[0].time
         sides = [side for side in SIDES if mode == "hybrid" or side == mode]
         rows = "".join(
             _ribbon(side, coarse(runs(ticks, side), start, end, RIBBON_CELLS), start, end)
             for side in sides
         )
-        shown = [event for event in events if start <= event.time <= end]
+        shown = [event for event in events if event.time >= start]
         st.html(
             f'<div class="duet-ribbons">{rows}<span></span><div class="duet-ribbon-ends">'
             f"<span>{_clock(start)}</span><span>{_clock(end)}</span></div></div>"
@@ -300,10 +305,9 @@ def _ribbon(side: Side, stretches: Sequence[Run], start: float, end: float) -> s
     for run in stretches:
         left, width = 100 * (run.start - start) / whole, 100 * (run.end - run.start) / whole
         colour = LOOKS[run.label].colour if run.label in LOOKS else SILENCE_COLOUR
-        silent = "" if run.label in LOOKS else " silent"
         name = run.label if width > 1.6 * len(run.label) else ""
         parts.append(
-            f'<i class="{silent}" title="{run.label}, {_clock(run.start)} to {_clock(run.end)}" '
+            f'<i title="{run.label}, {_clock(run.start)} to {_clock(run.end)}" '
             f'style="left:{left:.2f}%;width:{width:.2f}%;background:{colour};'
             f'color:{ink_on(colour)}">{name}</i>'
         )
@@ -372,14 +376,14 @@ class Prepared:
     picture: bytes | None = None
 
 
-def downloads(live: Director, playing: bool) -> None:
+def downloads(live: Director, running: bool) -> None:
     """The session as JSON and CSV, and while it runs the picture of a moment.
 
     Files are made before they are offered: one that is made at the click could be dropped by the
     next look of the page at what was found, before the browser has fetched it.
     """
     with st.container(horizontal=True, key="live_downloads"):
-        if playing:
+        if running:
             st.button(
                 "Prepare a download",
                 icon=":material/photo_camera:",
