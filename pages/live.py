@@ -123,9 +123,9 @@ def beside(director: Director, playing: bool, missing: Sequence[str]) -> None:
             "as it comes and kept nowhere.",
             "live_empty",
         )
-    if not playing:
-        for text in missing:
-            st.warning(text, icon=":material/info:")
+    for text in missing:
+        then = " Then press Stop and Start." if playing else ""
+        st.warning(f"{text}{then}", icon=":material/info:")
 
 
 def over_time(director: Director) -> None:
@@ -177,9 +177,12 @@ def in_turns(director: Director) -> None:
     if settings.hears:
         recording = st.audio_input("Say a sentence, three seconds or more", key="live_turn_voice")
         mark = getattr(recording, "file_id", None)
-        if recording and st.session_state.get("duet.live.turn") != mark:
-            st.session_state["duet.live.turn"] = mark
-            _told(engine.attempt(lambda: director.hear(recording.getvalue())))
+        before, answer = st.session_state.get("duet.live.turn", (None, None))
+        if recording and before != mark:
+            answer = engine.attempt(lambda: director.hear(recording.getvalue()))
+            st.session_state["duet.live.turn"] = mark, answer
+        if recording:
+            _told(answer)
 
 
 def _picture_turn() -> None:
@@ -226,7 +229,7 @@ class Places:
     beside: DeltaGenerator
     """To the right of the picture."""
     speaker: DeltaGenerator | None
-    """Among the settings; None where no face is looked at."""
+    """Among the settings; None where it is not asked whose voice is heard."""
 
 
 def polled(
@@ -239,6 +242,11 @@ def polled(
     polled, the last one, with all that may change in it: a poll that does such damage mends it.
     """
     st.session_state[POLLED] = time.monotonic()
+    if playing:
+        # The first of its parts: when polls pile up, Streamlit may drop what this poll has drawn
+        # but not what a fragment inside it has, and a browser that is told of a part behind parts
+        # it does not know gives the whole page up.
+        st.fragment(revive, run_every=REVIVE_SECONDS)()
     if places.speaker:
         with places.speaker:
             whose_voice(director)
@@ -250,9 +258,7 @@ def polled(
         buttons(director, playing)
     over_time(director)
     if director.journal.ticks() or playing:
-        live.downloads(director, playing)
-    if playing:
-        st.fragment(revive, run_every=REVIVE_SECONDS)()
+        live.downloads(director, playing or by_turns)
 
 
 def revive() -> None:
@@ -268,6 +274,8 @@ def page() -> None:
     director = live.director()
     context = st.session_state.get(live.STREAM)
     by_turns = bool(st.session_state.get("live_turns"))
+    if director.now().turns and not by_turns:
+        director.stop()  # the page was left meanwhile
     playing = bool(context and context.state.playing and not by_turns)
     director.settings = replace(director.settings, mode=chosen_mode(playing))
     sees = director.settings.sees
@@ -283,7 +291,7 @@ def page() -> None:
             st.fragment(looks)(director)
         with st.expander("Settings", icon=":material/tune:", key="live_settings"):
             st.fragment(finer)(director)
-            speaker = st.container() if sees else None
+            speaker = st.container() if director.settings.mode == "hybrid" else None
         by_turns = help_to_connect(director, servers)
         there = devices.devices("live_devices")
     with picture:

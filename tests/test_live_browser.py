@@ -221,6 +221,49 @@ def test_the_page_mends_itself_after_a_drawing_was_cut_off(page: Page, app: App)
     expect(page.locator(".duet-ribbon-ends")).not_to_have_text(before)  # it is polled again
 
 
+class Pile:
+    """Between page and server: loses what a poll drew, but not what a fragment inside it did.
+
+    So does Streamlit where the next poll starts before the drawing was sent.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self.dropping, self.dropped = False, 0
+        self._polled = ""
+        page.route_web_socket(re.compile("/_stcore/stream"), self._connect)
+
+    def _connect(self, page: WebSocketRoute) -> None:
+        server = page.connect_to_server()
+
+        def to_server(message: str | bytes) -> None:
+            server.send(message)
+
+        def to_page(message: str | bytes) -> None:
+            said = ForwardMsg.FromString(message)
+            if said.HasField("auto_rerun") and said.auto_rerun.interval < 2:
+                self._polled = said.auto_rerun.fragment_id
+            own = self._polled and said.delta.fragment_id == self._polled
+            if self.dropping and own:
+                self.dropped += 1
+            else:
+                page.send(message)
+
+        page.on_message(to_server)
+        server.on_message(to_page)
+
+
+def test_polls_that_pile_up_do_not_end_the_page(page: Page, app: App):
+    pile = Pile(page)
+    open_page(page, app, "live")
+    pile.dropping = True  # from before the first part of the timeline is there
+    start(page)
+    page.wait_for_timeout(6_000)
+    pile.dropping = False
+    label(page, "faces")
+    expect(page.locator(".st-key-live_timeline")).to_contain_text("Face 1 appeared.")
+    assert pile.dropped > 10
+
+
 def test_a_closed_tab_leaves_nothing(browser: Browser, app: App, page: Page):
     other = browser.new_context(permissions=["camera", "microphone"])
     other.set_default_timeout(ANSWER_MS)
@@ -257,6 +300,18 @@ def test_without_a_connection_pictures_come_in_turns(page: Page):
     page.get_by_text("Do without a connection").click()
     label(page, "faces")
     screenshot(page, "live-turns")
+    page.get_by_role("button", name="Prepare a download").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    rows = list(csv.DictReader(io.StringIO(read(download.value.path()).decode())))
+    assert {row["seconds"] for row in rows if row["side"] == "face 1"} == {"1.0"}
+
+    video = page.locator("video").first
+    assert not video.evaluate("video => video.paused")
+    assert not video.evaluate("video => video.autoplay")
+    video.evaluate("video => video.srcObject.getTracks().forEach((track) => track.stop())")
+    expect(page.locator(".st-key-live_now")).to_contain_text("No more pictures arrive")
+    expect(page.locator(".st-key-live_faces h2")).to_have_count(0)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -10,7 +10,8 @@ import streamlit as st
 
 from core.ui import connection
 
-CAMERA_HTML = '<video autoplay playsinline muted></video><p role="status"></p>'
+# No `autoplay`: browsers pause a film that plays by itself whenever it is out of sight.
+CAMERA_HTML = '<video playsinline muted></video><p role="status"></p>'
 
 CAMERA_CSS = """
 video { width: 100%; border-radius: .6rem; background: #0003; min-height: 6rem; }
@@ -26,15 +27,23 @@ export default function (component) {
   video.className = data.mirrored ? "mirrored" : "";
   if (video.duetTimer) return;
   const canvas = document.createElement("canvas");
-  let stream = null, gone = false, number = 0;
+  let stream = null, gone = false, number = 0, shown = 0;
   if (!navigator.mediaDevices) { status.textContent = data.refusals.insecure; return; }
   navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } } }).then((given) => {
     stream = given;
     if (gone) return stream.getTracks().forEach((track) => track.stop());
+    stream.getVideoTracks()[0].addEventListener("ended",
+      () => { status.textContent = data.refusals.ended; });
     video.srcObject = stream;
+    return video.play();
   }).catch((error) => { status.textContent = data.refusals[error.name] || data.refusals.other; });
   video.duetTimer = setInterval(() => {
-    if (!video.videoWidth) return;
+    const live = stream && stream.getVideoTracks().some(
+      (track) => track.readyState === "live" && !track.muted);
+    if (!live || !video.videoWidth) return;
+    if (video.paused) return void video.play().catch(() => {});
+    if (video.currentTime === shown) return;  // the same picture as a second ago
+    shown = video.currentTime;
     canvas.width = 640;
     canvas.height = Math.round(640 * video.videoHeight / video.videoWidth);
     canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
@@ -57,6 +66,7 @@ _camera = st.components.v2.component(
 REFUSED = {name: words.format(device="camera") for name, words in connection.REFUSALS.items()} | {
     "other": connection.DID_NOT_START.format(device="camera"),
     "insecure": connection.INSECURE,
+    "ended": "The camera stopped: connect it again, then switch this way off and on.",
 }
 
 MOST_CHARACTERS = 2_000_000
