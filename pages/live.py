@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -124,8 +125,9 @@ def beside(director: Director, playing: bool, missing: Sequence[str]) -> None:
             "live_empty",
         )
     for text in missing:
-        then = " Then press Stop and Start." if playing else ""
-        st.warning(f"{text}{then}", icon=":material/info:")
+        if playing:
+            text = text.replace("try again", "press Stop, then Start")
+        st.warning(text, icon=":material/info:")
 
 
 def over_time(director: Director) -> None:
@@ -143,8 +145,14 @@ def over_time(director: Director) -> None:
         persist_state="session",
         label_visibility="collapsed",
     )
-    shown = ticks if span == "The whole session" else director.journal.ticks(live.RIBBON_SECONDS)
-    live.timeline(shown, director.journal.events(), director.settings.mode, "live_timeline")
+    last = math.inf if span == "The whole session" else live.RIBBON_SECONDS
+    live.timeline(
+        director.journal.ticks(last),
+        director.journal.events(),
+        director.settings.mode,
+        "live_timeline",
+        last,
+    )
 
 
 def buttons(director: Director, playing: bool) -> None:
@@ -182,20 +190,20 @@ def in_turns(director: Director) -> None:
             answer = engine.attempt(lambda: director.hear(recording.getvalue()))
             st.session_state["duet.live.turn"] = mark, answer
         if recording:
-            _told(answer)
+            _told(answer, "live_turn_voice_trouble")
 
 
 def _picture_turn() -> None:
     director = live.director()
     if picture := turns.picture("live_turn_camera", inputs.mirrored()):
-        _told(engine.attempt(lambda: director.see(picture)))
+        _told(engine.attempt(lambda: director.see(picture)), "live_turn_picture_trouble")
         if shown := director.snapshot():
             st.image(shown, width="stretch", alt="The last picture, with faces marked")
 
 
-def _told(answer: Any) -> None:
+def _told(answer: Any, key: str) -> None:
     if isinstance(answer, Trouble):
-        engine.show_trouble(answer, "live_turn_trouble")
+        engine.show_trouble(answer, key)
 
 
 def help_to_connect(director: Director, servers: ice.Servers) -> bool:

@@ -936,6 +936,43 @@ def test_a_picture_and_a_recording_in_turns():
     assert director.now().together is None
 
 
+def test_what_waits_for_its_turn_is_not_missed(monkeypatch: pytest.MonkeyPatch):
+    moment, seen = [100.0], []
+    director = Director(Settings(), clock=lambda: moment[0])
+    director.see(drawn_face().data)
+    real_look, real_voice = director._look, directing.analyze_voice
+
+    def slow(work: Callable[..., Any], *given: Any) -> Any:
+        moment[0] += directing.TURN_SECONDS + 1
+        now = director.now()
+        seen.append((len(now.faces), [text for text in now.missing if "picture" in text]))
+        return work(*given)
+
+    monkeypatch.setattr(director, "_look", partial(slow, real_look))
+    monkeypatch.setattr(directing, "analyze_voice", partial(slow, real_voice))
+    director.see(drawn_face().data)
+    director.hear(synthetic_voice().data)
+    assert seen == [(1, []), (1, [])]
+    assert director.now().faces
+    assert "Face 1 was lost." not in texts_of(director)
+
+
+def test_turns_begin_with_nothing_of_the_stream():
+    director = Director(Settings())
+    director._voice = reading("sad")  # by a worker that ended late
+    director.see(drawn_face().data)
+    assert director.now().voice is None
+
+
+def test_the_speaker_is_chosen_in_hybrid_mode_only(director: Director):
+    director.settings = Settings(mode="face", speaker=2)
+    near = Motion(1, 0.0, np.array([100, 240, 200, 220.0]), np.zeros(4), np.zeros(4))
+    far = Motion(2, 0.0, np.array([500, 240, 50, 60.0]), np.zeros(4), np.zeros(4))
+    assert director._speaker([near, far]) == 1
+    director.settings = Settings(mode="hybrid", speaker=2)
+    assert director._speaker([near, far]) == 2
+
+
 def test_faces_of_long_ago_are_forgotten_in_turns():
     moment = [100.0]
     director = Director(Settings(), clock=lambda: moment[0])

@@ -309,6 +309,15 @@ def test_without_a_connection_pictures_come_in_turns(page: Page):
     video = page.locator("video").first
     assert not video.evaluate("video => video.paused")
     assert not video.evaluate("video => video.autoplay")
+    page.get_by_text("Show me as in a mirror").click()  # the component is told, and goes on
+    page.wait_for_timeout(2_000)
+    label(page, "faces")
+    video.evaluate("video => { window.duetTracks = video.srcObject.getTracks(); }")
+    page.get_by_text("Do without a connection").click()
+    page.wait_for_function("window.duetTracks.every((track) => track.readyState === 'ended')")
+
+    page.get_by_text("Do without a connection").click()
+    label(page, "faces")
     video.evaluate("video => video.srcObject.getTracks().forEach((track) => track.stop())")
     expect(page.locator(".st-key-live_now")).to_contain_text("No more pictures arrive")
     expect(page.locator(".st-key-live_faces h2")).to_have_count(0)

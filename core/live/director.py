@@ -13,7 +13,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -170,7 +171,7 @@ class Director:
         self._began = self._clock()
         self._away: frozenset[str] = frozenset()
         self._ended_tracks: set[str] = set()
-        self._turns = False
+        self._turns, self._at_work = False, 0
         self._heard: Heard | None = None
         self._voice: Reading | None = None
         self._together: Together | None = None
@@ -312,7 +313,7 @@ class Director:
         )
 
     def _missing(self, moment: float) -> list[str]:
-        if self._lost:
+        if self._lost and not self.running:
             return [LOST]
         if self._paused or not (self.running or self._turns):
             return []
@@ -352,6 +353,8 @@ class Director:
 
     def _still(self, moment: float) -> set[str]:
         """`picture`, `sound`: of which nothing has come for long, or nothing will."""
+        if self._turns and self._at_work:
+            return set()  # what comes meanwhile has to wait
         times = {"picture": self._video_time, "sound": self._audio_time}
         wait = TURN_SECONDS if self._turns else MISSING_SECONDS
         began = -math.inf if self._turns else self._began  # at first, give each a moment to come
@@ -372,13 +375,11 @@ class Director:
         moment = self._clock()
         pixels = media.decode_image(data, "The picture").pixels
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        self._turns = True
-        if moment - self._video_time > TURN_SECONDS:
+        if self._begin_turn() or moment - self._video_time > TURN_SECONDS:
             self._forget_faces()
-            self._tracker = Tracker(certain_looks=1, forget_seconds=TURN_SECONDS)
-        self._video_time = moment
-        with GATE.turn():
+        with self._working(), GATE.turn():
             self._look(_Fresh(frame, moment))
+        self._video_time = self._clock()
         self._last = self._drawn(frame, moment)
         self.journal.add(moment, replace(_face_only(self._row(moment)), seconds=TURN_ROW_SECONDS))
 
@@ -394,9 +395,9 @@ class Director:
             When it cannot be read, or nobody speaks in it; what the last one said is forgotten.
         """
         moment = self._clock()
-        self._turns = True
+        self._begin_turn()
         self._heard = self._voice = self._together = self._fused = None
-        with GATE.turn():
+        with self._working(), GATE.turn():
             recording = media.decode_audio(data, "The recording")
             emotion = analyze_voice(recording, self._model("voice")).emotion
         self._audio_time = moment
@@ -406,6 +407,26 @@ class Director:
             self._join(moment, recording.duration + TURN_SECONDS, fading=False)
         began = moment - recording.duration
         self.journal.add(began, replace(self._row(moment), faces=(), seconds=recording.duration))
+
+    def _begin_turn(self) -> bool:
+        """Whether this is the first picture or recording that comes in turns."""
+        first = not self._turns
+        if first:
+            self._turns = True
+            self._forget_now()
+        return first
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """While this goes on, no picture can come: then it is not missed."""
+        seen = self._video_time if "picture" not in self._still(self._clock()) else None
+        self._at_work += 1
+        try:
+            yield
+        finally:
+            self._at_work -= 1
+            if seen is not None:
+                self._video_time = self._clock()
 
     # --- drawing -----------------------------------------------------------------------------
 
@@ -600,7 +621,7 @@ class Director:
         now = self._faces[0].number if self._faces else None
         keep = now is not None and now in areas and areas[largest] < SLACK * areas[now]
         chief = now if keep else largest
-        if self.settings.speaker in areas:
+        if self.settings.mode == "hybrid" and self.settings.speaker in areas:
             chief = self.settings.speaker
         if chief != now:
             self._gaze.clear()  # what another face showed says nothing about this one
@@ -710,7 +731,8 @@ class Director:
         self._faces = ()
         self._minds = {}
         self._met = set()
-        self._tracker = Tracker()
+        in_turns = self._turns
+        self._tracker = Tracker(1, TURN_SECONDS) if in_turns else Tracker()
         self._gaze.clear()
 
 

@@ -22,6 +22,9 @@ MOST_TICKS = 3600
 """Half an hour of rows of 0.5 s. When there are more, every second row of the older half goes and
 its neighbour stands for both: the memory stays bounded however long the session."""
 
+NEAR_SECONDS = 10.0
+"""Rows further apart are never made one."""
+
 MOST_EVENTS = 500
 
 QUIET = {"silence": "silence", "sound": "no speech"}
@@ -74,7 +77,7 @@ class Tick:
     def to_dict(self) -> dict[str, Any]:
         return {
             "time": round(self.time, 3),
-            "seconds": self.seconds,
+            "seconds": round(self.seconds, 3),
             "faces": [{"face": number, **reading.to_dict()} for number, reading in self.faces],
             "voice": self.voice.to_dict() if self.voice else None,
             "heard": self.heard,
@@ -208,17 +211,19 @@ class Journal:
     def _thin(self) -> None:
         """Of the older half, let every second row stand for its neighbour's time too.
 
-        Of rows of the same kind: those of pictures and of recordings that came in turns speak of
-        different sides.
+        Of rows of the same kind that lie near each other: those of pictures and of recordings that
+        came in turns speak of different sides.
         """
         half = len(self._ticks) // 2
         kept: list[Tick] = []
         waiting: dict[bool, Tick] = {}
         for tick in self._ticks[:half]:
             kind = tick.heard is None
-            if first := waiting.pop(kind, None):
+            first = waiting.pop(kind, None)
+            if first and tick.time - (first.time + first.seconds) < NEAR_SECONDS:
                 kept.append(replace(first, seconds=first.seconds + tick.seconds))
             else:
+                kept += [first] if first else []
                 waiting[kind] = tick
         kept += waiting.values()
         self._ticks[:half] = sorted(kept, key=lambda tick: tick.time)

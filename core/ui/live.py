@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -275,7 +276,13 @@ def speed(now: Now) -> None:
 # --- over time -----------------------------------------------------------------------------------
 
 
-def timeline(ticks: Sequence[Tick], events: Sequence[Event], mode: Mode, key: str) -> None:
+def timeline(
+    ticks: Sequence[Tick],
+    events: Sequence[Event],
+    mode: Mode,
+    key: str,
+    last: float = math.inf,
+) -> None:
     """A ribbon for each side, in the emotions' colours with their names, and what happened.
 
     HTML instead of a chart: it is drawn anew every second or two and costs next to nothing.
@@ -285,7 +292,7 @@ def timeline(ticks: Sequence[Tick], events: Sequence[Event], mode: Mode, key: st
             _quiet("Nothing yet: what is seen and heard appears here over time.")
             return
         end = max(tick.time + tick.seconds for tick in ticks)
-        start = ticks[0].time
+        start = max(ticks[0].time, end - last)
         sides = [side for side in SIDES if mode == "hybrid" or side == mode]
         rows = "".join(
             _ribbon(side, coarse(runs(ticks, side), start, end, RIBBON_CELLS), start, end)
@@ -303,7 +310,8 @@ def _ribbon(side: Side, stretches: Sequence[Run], start: float, end: float) -> s
     whole = max(end - start, 1e-6)
     parts = []
     for run in stretches:
-        left, width = 100 * (run.start - start) / whole, 100 * (run.end - run.start) / whole
+        begin = max(run.start, start)
+        left, width = 100 * (begin - start) / whole, 100 * (run.end - begin) / whole
         colour = LOOKS[run.label].colour if run.label in LOOKS else SILENCE_COLOUR
         name = run.label if width > 1.6 * len(run.label) else ""
         parts.append(

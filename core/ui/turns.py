@@ -25,24 +25,18 @@ export default function (component) {
   const video = parentElement.querySelector("video");
   const status = parentElement.querySelector("p");
   video.className = data.mirrored ? "mirrored" : "";
-  if (video.duetTimer) return;
+  if (video.duetStop) return video.duetStop;  // called anew for other data; it goes on
+  if (!navigator.mediaDevices) { status.textContent = data.refusals.insecure; return; }
   const canvas = document.createElement("canvas");
   let stream = null, gone = false, number = 0, shown = 0;
-  if (!navigator.mediaDevices) { status.textContent = data.refusals.insecure; return; }
-  navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } } }).then((given) => {
-    stream = given;
-    if (gone) return stream.getTracks().forEach((track) => track.stop());
-    stream.getVideoTracks()[0].addEventListener("ended",
-      () => { status.textContent = data.refusals.ended; });
-    video.srcObject = stream;
-    return video.play();
-  }).catch((error) => { status.textContent = data.refusals[error.name] || data.refusals.other; });
-  video.duetTimer = setInterval(() => {
+  const play = () => { video.play().catch(() => {}); };  // the next second tries again
+  const timer = setInterval(() => {
+    if (!video.isConnected) return video.duetStop && video.duetStop();
     const live = stream && stream.getVideoTracks().some(
       (track) => track.readyState === "live" && !track.muted);
-    if (!live || !video.videoWidth) return;
-    if (video.paused) return void video.play().catch(() => {});
-    if (video.currentTime === shown) return;  // the same picture as a second ago
+    if (!live) return;
+    if (video.paused) return play();
+    if (!video.videoWidth || video.currentTime === shown) return;  // nothing new for a second
     shown = video.currentTime;
     canvas.width = 640;
     canvas.height = Math.round(640 * video.videoHeight / video.videoWidth);
@@ -50,12 +44,21 @@ export default function (component) {
     number += 1;
     setTriggerValue("picture", { number, jpeg: canvas.toDataURL("image/jpeg", 0.8) });
   }, 1000);
-  return () => {
+  video.duetStop = () => {
     gone = true;
-    clearInterval(video.duetTimer);
-    video.duetTimer = null;
+    clearInterval(timer);
+    video.duetStop = null;
     if (stream) stream.getTracks().forEach((track) => track.stop());
   };
+  navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } } }).then((given) => {
+    stream = given;
+    if (gone) return stream.getTracks().forEach((track) => track.stop());
+    stream.getVideoTracks()[0].addEventListener("ended",
+      () => { status.textContent = data.refusals.ended; });
+    video.srcObject = stream;
+    play();
+  }).catch((error) => { status.textContent = data.refusals[error.name] || data.refusals.other; });
+  return video.duetStop;
 }
 """
 
