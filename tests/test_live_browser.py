@@ -229,7 +229,7 @@ class Pile:
 
     def __init__(self, page: Page) -> None:
         self.dropping, self.dropped = False, 0
-        self._polled = ""
+        self._polled, self._poll = "", False
         page.route_web_socket(re.compile("/_stcore/stream"), self._connect)
 
     def _connect(self, page: WebSocketRoute) -> None:
@@ -242,7 +242,9 @@ class Pile:
             said = ForwardMsg.FromString(message)
             if said.HasField("auto_rerun") and said.auto_rerun.interval < 2:
                 self._polled = said.auto_rerun.fragment_id
-            own = self._polled and said.delta.fragment_id == self._polled
+            if said.HasField("new_session"):
+                self._poll = self._polled in said.metadata.run.fragment_ids
+            own = self._poll and said.delta.fragment_id == self._polled
             if self.dropping and own:
                 self.dropped += 1
             else:
