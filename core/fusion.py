@@ -129,27 +129,20 @@ def _belief(p: Probabilities, meant: Probabilities | None, share: float) -> Prob
     return np.maximum(belief, 1e-6)
 
 
-def agreement(face: Prediction, voice: Prediction) -> Agreement:
-    """`exact`: the same emotion; `tone`: the same tone (surprise goes with any); else `none`."""
-    return agreement_of(face.label, voice.label)
+def agreement(face: str, voice: str) -> Agreement:
+    """Of two labels.
 
-
-def agreement_of(face: str, voice: str) -> Agreement:
-    """As `agreement`, of two labels."""
+    `exact`: the same emotion; `tone`: the same tone (surprise goes with any); else `none`.
+    """
     if face == voice:
         return "exact"
     tones = {TONE[face], TONE[voice]}
     return "tone" if len(tones) == 1 or "either" in tones else "none"
 
 
-def agreement_sentence(face: Prediction, voice: Prediction) -> str:
-    """How a face and a voice agree, in a sentence for people."""
-    return sentence_of(face.label, voice.label)
-
-
-def sentence_of(face: str, voice: str) -> str:
-    """As `agreement_sentence`, of two labels."""
-    kind = agreement_of(face, voice)
+def agreement_sentence(face: str, voice: str) -> str:
+    """How a face and a voice of two labels agree, in a sentence for people."""
+    kind = agreement(face, voice)
     if kind == "exact":
         return f"Face and voice agree: both seem {_adjective(face)}."
     if kind == "none":
@@ -192,9 +185,17 @@ def together(
     face_info: ModelInfo | None = None,
     voice_info: ModelInfo | None = None,
     rule: FusionRule | None = None,
+    shown: tuple[str, str] | None = None,
 ) -> Together:
-    """Compare and join two predictions; parameters as `fuse`."""
+    """Compare and join two predictions; parameters as `fuse`.
+
+    Parameters
+    ----------
+    shown : labels that are shown of face and voice, where they are not the most probable ones;
+        agreement is said of them.
+    """
     rule = rule or fusion_rule()
+    labels = shown or (face.label, voice.label)
     fused, weight = join(
         np.array(face.probabilities),
         np.array(voice.probabilities),
@@ -203,8 +204,8 @@ def together(
         _known_confusions(voice_info),
     )
     return Together(
-        agreement=agreement(face, voice),
-        sentence=agreement_sentence(face, voice),
+        agreement=agreement(*labels),
+        sentence=agreement_sentence(*labels),
         fused=Prediction(tuple(float(p) for p in fused)),
         weights={"face": float(weight), "voice": 1 - float(weight)},
         method=rule.method,

@@ -206,8 +206,8 @@ def _told(answer: Any, key: str) -> None:
         engine.show_trouble(answer, key)
 
 
-def help_to_connect(director: Director, servers: ice.Servers) -> bool:
-    """The check, and the way without a connection; whether that way is chosen."""
+def help_to_connect(director: Director, servers: ice.Servers) -> None:
+    """The check, and the way without a connection."""
     local = ice.is_local()
     if live.failed():
         st.warning(
@@ -222,12 +222,11 @@ def help_to_connect(director: Director, servers: ice.Servers) -> bool:
         connection.check(
             "live_check", servers, local=local, sees=settings.sees, hears=settings.hears
         )
-        chosen: bool = st.toggle(
+        st.toggle(
             "Do without a connection: a picture every second, recordings in turns",
             key="live_turns",
             on_change=director.stop,
         )
-    return chosen
 
 
 @dataclass(frozen=True)
@@ -300,7 +299,7 @@ def page() -> None:
         with st.expander("Settings", icon=":material/tune:", key="live_settings"):
             st.fragment(finer)(director)
             speaker = st.container() if director.settings.mode == "hybrid" else None
-        by_turns = help_to_connect(director, servers)
+        help_to_connect(director, servers)
         there = devices.devices("live_devices")
     with picture:
         if by_turns:

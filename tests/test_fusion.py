@@ -133,8 +133,8 @@ def test_certainty_runs_from_even_to_one_hot():
 )
 def test_agreement_by_emotion_and_by_tone(face, voice, kind):
     one, other = prediction(face), prediction(voice)
-    assert agreement(one, other) == agreement(other, one) == kind
-    sentence = agreement_sentence(one, other)
+    assert agreement(one.label, other.label) == agreement(other.label, one.label) == kind
+    sentence = agreement_sentence(one.label, other.label)
     assert sentence.endswith(".")
     assert "agree" in sentence
     assert ("disagree" in sentence) == (kind == "none")

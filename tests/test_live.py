@@ -866,18 +866,23 @@ def test_what_a_worker_finds_during_a_pause_is_not_shown(stream: Stream):
 def test_a_model_that_fails_does_not_hold_up_other_viewers(
     director: Director, monkeypatch: pytest.MonkeyPatch
 ):
-    asked = []
+    gate, free = Gate(1), []
+    monkeypatch.setattr(directing, "GATE", gate)
 
     def missing(*_: object) -> None:
-        asked.append(1)
         raise DuetError("unknown_model", "There is no face model here.")
 
+    def note(*_: object) -> None:  # just before it waits for the next try
+        free.append(gate._free)
+
     monkeypatch.setattr(directing, "find", missing)
+    monkeypatch.setattr(director.faults, "note", note)
+    director.settings = Settings(mode="face")
     director.video(picture())
-    assert until(lambda: asked)
-    begun = time.monotonic()
-    with directing.GATE.turn():
-        assert time.monotonic() - begun < 1  # not the two seconds until the next try
+    assert until(lambda: free)
+    director.stop()
+    assert director.join(10)
+    assert free[0] == 1
 
 
 def feed_some(director: Director, count: int) -> bool:

@@ -170,43 +170,66 @@ def test_pause_and_page_switch_and_return(page: Page, app: App):
 
 
 class Wire:
-    """Between page and server: loses the end of a drawing, as Streamlit does when a poll meets it.
+    """Between page and server."""
+
+    def __init__(self, page: Page) -> None:
+        page.route_web_socket(re.compile("/_stcore/stream"), self._connect)
+
+    def _connect(self, page: WebSocketRoute) -> None:
+        server = page.connect_to_server()
+        page.on_message(lambda message: self.to_server(message, server))
+        server.on_message(
+            lambda message: self.to_page(message, ForwardMsg.FromString(message), page, server)
+        )
+
+    def to_server(self, message: str | bytes, server: WebSocketRoute) -> None:
+        server.send(message)
+
+    def to_page(
+        self,
+        message: str | bytes,
+        said: ForwardMsg,
+        page: WebSocketRoute,
+        server: WebSocketRoute,
+    ) -> None:
+        page.send(message)
+
+
+class Cut(Wire):
+    """Loses the end of a drawing, as Streamlit does when a poll meets it.
 
     A poll that arrives just after a run of the script starts another one, and what the first one
     has said but the server has not sent on by then is dropped.
     """
 
-    def __init__(self, page: Page) -> None:
-        self.state = "whole"
-        self._poll: str | bytes = b""
-        page.route_web_socket(re.compile("/_stcore/stream"), self._connect)
+    state = "whole"
+    _poll: str | bytes = b""
 
-    def _connect(self, page: WebSocketRoute) -> None:
-        server = page.connect_to_server()
+    def to_server(self, message: str | bytes, server: WebSocketRoute) -> None:
+        if BackMsg.FromString(message).rerun_script.is_auto_rerun:
+            self._poll = message
+        server.send(message)
 
-        def to_server(message: str | bytes) -> None:
-            if BackMsg.FromString(message).rerun_script.is_auto_rerun:
-                self._poll = message
-            server.send(message)
-
-        def to_page(message: str | bytes) -> None:
-            said = ForwardMsg.FromString(message)
-            if self.state == "cut next":
-                drawing = said.HasField("new_session") and not said.metadata.run.fragment_ids
-                self.state = "cutting" if drawing else self.state
-                page.send(message)
-            elif self.state != "cutting":
-                page.send(message)
-            elif said.HasField("script_finished"):
-                self.state = "cut"
-                server.send(self._poll)
-
-        page.on_message(to_server)
-        server.on_message(to_page)
+    def to_page(
+        self,
+        message: str | bytes,
+        said: ForwardMsg,
+        page: WebSocketRoute,
+        server: WebSocketRoute,
+    ) -> None:
+        if self.state == "cut next":
+            drawing = said.HasField("new_session") and not said.metadata.run.fragment_ids
+            self.state = "cutting" if drawing else self.state
+            page.send(message)
+        elif self.state != "cutting":
+            page.send(message)
+        elif said.HasField("script_finished"):
+            self.state = "cut"
+            server.send(self._poll)
 
 
 def test_the_page_mends_itself_after_a_drawing_was_cut_off(page: Page, app: App):
-    wire = Wire(page)
+    wire = Cut(page)
     open_page(page, app, "live")
     start(page)
     label(page, "faces")
@@ -221,37 +244,30 @@ def test_the_page_mends_itself_after_a_drawing_was_cut_off(page: Page, app: App)
     expect(page.locator(".duet-ribbon-ends")).not_to_have_text(before)  # it is polled again
 
 
-class Pile:
-    """Between page and server: loses what a poll drew, but not what a fragment inside it did.
+class Pile(Wire):
+    """Loses what a poll drew, but not what a fragment inside it did.
 
     So does Streamlit where the next poll starts before the drawing was sent.
     """
 
-    def __init__(self, page: Page) -> None:
-        self.dropping, self.dropped = False, 0
-        self._polled, self._poll = "", False
-        page.route_web_socket(re.compile("/_stcore/stream"), self._connect)
+    dropping, dropped = False, 0
+    _polled, _poll = "", False
 
-    def _connect(self, page: WebSocketRoute) -> None:
-        server = page.connect_to_server()
-
-        def to_server(message: str | bytes) -> None:
-            server.send(message)
-
-        def to_page(message: str | bytes) -> None:
-            said = ForwardMsg.FromString(message)
-            if said.HasField("auto_rerun") and said.auto_rerun.interval < 2:
-                self._polled = said.auto_rerun.fragment_id
-            if said.HasField("new_session"):
-                self._poll = self._polled in said.metadata.run.fragment_ids
-            own = self._poll and said.delta.fragment_id == self._polled
-            if self.dropping and own:
-                self.dropped += 1
-            else:
-                page.send(message)
-
-        page.on_message(to_server)
-        server.on_message(to_page)
+    def to_page(
+        self,
+        message: str | bytes,
+        said: ForwardMsg,
+        page: WebSocketRoute,
+        server: WebSocketRoute,
+    ) -> None:
+        if said.HasField("auto_rerun") and said.auto_rerun.interval < 2:
+            self._polled = said.auto_rerun.fragment_id
+        if said.HasField("new_session"):
+            self._poll = self._polled in said.metadata.run.fragment_ids
+        if self.dropping and self._poll and said.delta.fragment_id == self._polled:
+            self.dropped += 1
+        else:
+            page.send(message)
 
 
 def test_polls_that_pile_up_do_not_end_the_page(page: Page, app: App):

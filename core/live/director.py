@@ -23,11 +23,11 @@ import numpy as np
 
 from core import media
 from core.errors import DuetError
-from core.fusion import Together, agreement_of, sentence_of, together
+from core.fusion import Together, together
 from core.labels import EMOTIONS
 from core.live import drawing, listening, watching
 from core.live.drawing import Canvas, Colour, Mark
-from core.live.journal import TICK_SECONDS, Journal, Reading, Tick
+from core.live.journal import QUIET, TICK_SECONDS, Journal, Reading, Tick
 from core.live.listening import (
     HALF_LIFE_SECONDS,
     HOP_SECONDS,
@@ -375,13 +375,15 @@ class Director:
         moment = self._clock()
         pixels = media.decode_image(data, "The picture").pixels
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        if self._begin_turn() or moment - self._video_time > TURN_SECONDS:
+        self._begin_turn()
+        if moment - self._video_time > TURN_SECONDS:
             self._forget_faces()
+        self._video_time = moment
         with self._working(), GATE.turn():
             self._look(_Fresh(frame, moment))
-        self._video_time = self._clock()
         self._last = self._drawn(frame, moment)
-        self.journal.add(moment, replace(_face_only(self._row(moment)), seconds=TURN_ROW_SECONDS))
+        row = self._row(moment)
+        self.journal.add(moment, Tick(row.time, row.faces, seconds=TURN_ROW_SECONDS))
 
     def hear(self, data: bytes) -> None:
         """Take one recording by itself; listens to all of it at once.
@@ -408,24 +410,22 @@ class Director:
         began = moment - recording.duration
         self.journal.add(began, replace(self._row(moment), faces=(), seconds=recording.duration))
 
-    def _begin_turn(self) -> bool:
-        """Whether this is the first picture or recording that comes in turns."""
-        first = not self._turns
-        if first:
+    def _begin_turn(self) -> None:
+        """With the first picture or recording that comes in turns, forget what a stream gave."""
+        if not self._turns:
             self._turns = True
             self._forget_now()
-        return first
 
     @contextmanager
     def _working(self) -> Iterator[None]:
         """While this goes on, no picture can come: then it is not missed."""
-        seen = self._video_time if "picture" not in self._still(self._clock()) else None
+        flowed = "picture" not in self._still(self._clock())
         self._at_work += 1
         try:
             yield
         finally:
             self._at_work -= 1
-            if seen is not None:
+            if flowed:
                 self._video_time = self._clock()
 
     # --- drawing -----------------------------------------------------------------------------
@@ -452,8 +452,7 @@ class Director:
             text = f"voice: {words(self._voice)}"
             canvas.banner(text, self._colour(self._voice.label), bottom=True)
         elif self._heard and self._heard.state != "speech":
-            kind = "silence" if self._heard.state == "silence" else "no speech"
-            canvas.banner(f"voice: {kind}", GREY, bottom=True)
+            canvas.banner(f"voice: {QUIET[self._heard.state]}", GREY, bottom=True)
 
     def _mark(self, face: Face, moment: float) -> Mark | None:
         box = face.motion.at(moment)
@@ -695,14 +694,14 @@ class Director:
         say = [0.5 ** ((moment - at) / half_life) for at, _ in seen]
         mean = np.average([emotion.probabilities for _, emotion in seen], axis=0, weights=say)
         face = Prediction(tuple(float(p) for p in mean))
-        joined = together(
-            face, self._voice.emotion, self._model("face").info, self._model("voice").info
+        self._together = together(
+            face,
+            self._voice.emotion,
+            self._model("face").info,
+            self._model("voice").info,
+            shown=(faces[0].reading.label if fading else face.label, self._voice.label),
         )
-        labels = faces[0].reading.label if fading else face.label, self._voice.label
-        self._together = replace(
-            joined, agreement=agreement_of(*labels), sentence=sentence_of(*labels)
-        )
-        fused = joined.fused
+        fused = self._together.fused
         self._fused = self._reading(self._fused_steady.update(fused), fused)
 
     def _row(self, moment: float) -> Tick:
@@ -731,13 +730,8 @@ class Director:
         self._faces = ()
         self._minds = {}
         self._met = set()
-        in_turns = self._turns
-        self._tracker = Tracker(1, TURN_SECONDS) if in_turns else Tracker()
+        self._tracker = Tracker(1, TURN_SECONDS) if self._turns else Tracker()
         self._gaze.clear()
-
-
-def _face_only(row: Tick) -> Tick:
-    return Tick(row.time, row.faces)
 
 
 def words(reading: Reading) -> str:

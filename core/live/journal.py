@@ -27,6 +27,7 @@ NEAR_SECONDS = 10.0
 
 MOST_EVENTS = 500
 
+# What is said where something is heard, but nobody who speaks.
 QUIET = {"silence": "silence", "sound": "no speech"}
 
 Side = Literal["face", "voice", "together"]

@@ -74,6 +74,11 @@ INSECURE = (
 )
 
 
+def refusal(device: str, error: str) -> str:
+    """What to do where the browser refused `camera` or `microphone` with an error of that name."""
+    return REFUSALS.get(error, DID_NOT_START).format(device=device)
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that was checked."""
@@ -109,8 +114,7 @@ def diagnose(report: Mapping[str, Any], servers: Servers, local: bool) -> list[F
 def _device(device: str, answer: str) -> Finding:
     if answer == "ok":
         return Finding(True, f"The {device} works.")
-    words = REFUSALS.get(answer, DID_NOT_START)
-    return Finding(False, words.format(device=device))
+    return Finding(False, refusal(device, answer))
 
 
 def _network(candidates: set[str], servers: Servers, local: bool) -> Finding:

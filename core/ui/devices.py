@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.ui.connection import REFUSALS
+from core.ui.connection import REFUSALS, refusal
 
 WATCH = """
 export default function (component) {
@@ -64,11 +64,7 @@ class Devices:
 
     def sentences(self, *asked: str) -> list[str]:
         """What to do about those of `asked` that would be refused."""
-        return [
-            REFUSALS[self.errors[device]].format(device=device)
-            for device in asked
-            if device in self.errors
-        ]
+        return [refusal(device, self.errors[device]) for device in asked if device in self.errors]
 
 
 def devices(key: str) -> Devices:

@@ -26,6 +26,9 @@ log = logging.getLogger("duet")
 TWILIO = "https://api.twilio.com"
 CLOUDFLARE = "https://rtc.live.cloudflare.com"
 
+UNUSABLE = (OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError)
+"""What a service raises that is not reached or answers something else."""
+
 FETCH_SECONDS = 5.0
 """A service that does not answer must not hold up the page for longer."""
 
@@ -85,14 +88,7 @@ def configured(secrets: Mapping[str, Any]) -> Servers:
         if account := secrets.get(name):
             try:
                 found += _remembered(name, dict(account), fetch)
-            except (
-                OSError,
-                HTTPException,
-                ValueError,
-                KeyError,
-                TypeError,
-                AttributeError,
-            ) as error:
+            except UNUSABLE as error:
                 log.warning("No ICE servers from %s: %s", name, type(error).__name__)
                 problems.append(f"{name.title()} gave no TURN server; check its secrets.")
     return Servers(tuple(found), tuple(problems))
@@ -133,7 +129,7 @@ def _remembered(
 
     Raises
     ------
-    OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError
+    UNUSABLE
         When the service was not reached or answered something else.
     """
     key = name + json.dumps(account, sort_keys=True)

@@ -115,8 +115,7 @@ def stream(live: Director, servers: Servers, devices: Devices) -> Any:
     Pictures go through `Director.video` on the event loop, which takes about a millisecond:
     the library's own threads would only give each picture back one picture late.
     """
-    mode = live.settings.mode
-    camera, microphone = mode != "voice", mode != "face"
+    camera, microphone = live.settings.sees, live.settings.hears
     if camera and microphone and devices.refused("camera") != devices.refused("microphone"):
         camera, microphone = not devices.refused("camera"), not devices.refused("microphone")
     return webrtc_streamer(

@@ -66,8 +66,8 @@ _camera = st.components.v2.component(
     "duet_turns_camera", html=CAMERA_HTML, css=CAMERA_CSS, js=CAMERA
 )
 
-REFUSED = {name: words.format(device="camera") for name, words in connection.REFUSALS.items()} | {
-    "other": connection.DID_NOT_START.format(device="camera"),
+REFUSED = {name: connection.refusal("camera", name) for name in connection.REFUSALS} | {
+    "other": connection.refusal("camera", "other"),
     "insecure": connection.INSECURE,
     "ended": "The camera stopped: connect it again, then switch this way off and on.",
 }
