@@ -20,7 +20,17 @@ from core.predictions import read_predictions, write_predictions
 from tests.data_makers import fer2013 as fer2013_folder
 from tests.media_makers import wav
 from tests.test_dashboard import ADVERSARIAL, LEARNING_CURVE
-from training import face, fer2013, fusion, measures, mixing, robustness, voice, voices
+from training import (
+    face,
+    fer2013,
+    fusion,
+    measures,
+    mixing,
+    precision,
+    robustness,
+    voice,
+    voices,
+)
 from training.__main__ import main
 from training.architectures import ARCHITECTURES, together, voice_cnn
 from training.augment_face import STRONG, augmented_faces
@@ -360,6 +370,40 @@ def test_a_run_of_another_schedule_is_not_mixed_in(tmp_path):
     _tiny(tmp_path)
     with pytest.raises(DataSetError, match="another recipe"):
         _tiny(tmp_path, epochs=5)
+
+
+def test_a_run_goes_on_in_the_numbers_that_the_next_machine_calculates_in(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        _tiny(tmp_path, stop_before=1)
+    state = json.loads((tmp_path / "state.json").read_text())
+    state["recipe"]["schedule"]["dtype_policy"] = "mixed_bfloat16"
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    assert len(_tiny(tmp_path)) == 3
+    schedule = json.loads((tmp_path / "state.json").read_text())["recipe"]["schedule"]
+    assert schedule["dtype_policy"] == "mixed_bfloat16, then float32"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16\nbugs\t\t: none\n", "mixed_bfloat16"),
+        ("flags\t\t: fpu avx2\nbugs\t\t: avx512_bf16\n", "float32"),
+        (None, "float32"),
+    ],
+)
+def test_bfloat16_is_left_to_processors_that_have_it(tmp_path, monkeypatch, cpuinfo, expected):
+    file = tmp_path / "cpuinfo"
+    if cpuinfo is not None:
+        file.write_text(cpuinfo)
+    flags = precision.processor_flags(file)
+    monkeypatch.setattr(precision, "_has_accelerator", lambda: False)
+    monkeypatch.setattr(precision, "processor_flags", lambda: flags)
+    precision._has_bfloat16.cache_clear()
+    try:
+        assert precision.dtype_policy("mixed_bfloat16") == expected
+        assert precision.dtype_policy("float32") == "float32"
+    finally:
+        precision._has_bfloat16.cache_clear()
 
 
 # --- data -------------------------------------------------------------------------------------

@@ -367,12 +367,14 @@ def _learning_curve(parsed: argparse.Namespace) -> None:
 def _levers(parsed: argparse.Namespace) -> None:
     from core.models import read_info
     from training.export import write_json
-    from training.levers import levers
+    from training.levers import levers, with_earlier
 
     info = read_info(_models(parsed) / _known(parsed.name))
     run = parsed.run or Path("runs") / f"levers-{parsed.name}"
     report = levers(info.name, parsed.data, run, parsed.only, parsed.epochs, parsed.fraction)
-    write_json(info.folder / "levers.json", report)
+    file = info.folder / "levers.json"
+    earlier = json.loads(file.read_text()) if file.exists() else {}
+    write_json(file, with_earlier(earlier, report))
     print(json.dumps(report, indent=1))
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import keras
@@ -118,7 +119,7 @@ def levers(
     epochs: int | None = None,
     fraction: float = 1.0,
 ) -> dict[str, Any]:
-    """What `levers.json` holds.
+    """One of the series that `levers.json` holds: what was tried in one go, beside its own base.
 
     Parameters
     ----------
@@ -168,6 +169,21 @@ def levers(
     }
 
 
+def with_earlier(earlier: dict[str, Any], newest: dict[str, Any]) -> dict[str, Any]:
+    """What `levers.json` holds: all that was tried, in `series`; of an idea tried twice the newest.
+
+    Parameters
+    ----------
+    earlier : what it holds so far; {} for nothing. newest : of `levers`.
+    """
+    again = {row["name"] for row in newest["tried"]}
+    earlier_series = [
+        {**one, "tried": [row for row in one["tried"] if row["name"] not in again]}
+        for one in earlier.get("series", [])
+    ]
+    return {"series": [*(one for one in earlier_series if one["tried"]), newest]}
+
+
 def _row(lever: Lever, found: Ran) -> dict[str, Any]:
     return {
         "name": lever.name,
@@ -211,7 +227,9 @@ def _folder(run: Path, lever: Lever) -> Path:
 
 
 def _seconds(folder: Path) -> float:
-    return float(json.loads((folder / "state.json").read_text())["seconds"])
+    """Of a run as long with all its epochs as the middle one: what else ran then counts little."""
+    history = json.loads((folder / "state.json").read_text())["history"]
+    return len(history) * median(epoch["seconds"] for epoch in history)
 
 
 Runner = Callable[[Lever, int], Ran]

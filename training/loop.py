@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.files import DataSetError
+from training.precision import dtype_policy
 from training.provenance import git_commit
 
 MOMENTUM = 0.9
@@ -44,6 +45,7 @@ class Schedule:
     """Epochs without a better validation after which the rate is cut, and twice as many after
     which training ends early. 0: warm-up and cosine instead, to the last epoch."""
     dtype_policy: str = "mixed_bfloat16"
+    """Of Keras. `mixed_bfloat16` means float32 where that is faster (`training.precision`)."""
     seed: int = 7
 
     def lasting(self, epochs: int | None) -> Schedule:
@@ -202,6 +204,7 @@ def fit(
     run.mkdir(parents=True, exist_ok=True)
     state_file, best = run / "state.json", run / "best.weights.h5"
     keras.utils.set_random_seed(schedule.seed)
+    schedule = replace(schedule, dtype_policy=dtype_policy(schedule.dtype_policy))
     keras.mixed_precision.set_global_policy(schedule.dtype_policy)
     try:
         model = build()
@@ -228,12 +231,14 @@ def fit(
         average = MovingAverage(model, schedule.averaging) if schedule.averaging else None
         if state_file.exists():
             found = json.loads(state_file.read_text())
-            if found["recipe"] != state["recipe"]:
+            if not _same_but_for_precision(found["recipe"], state["recipe"]):
                 raise DataSetError(
                     f"{run} holds a run of another recipe, or on other data. Remove the folder to "
                     "start anew."
                 )
             state = found
+            if found["epoch"] < schedule.epochs:
+                _go_on_in(schedule.dtype_policy, state["recipe"]["schedule"])
             trained.optimizer.build(trained.trainable_variables)  # else its state is skipped
             trained.load_weights(run / state["last"])
             if average:
@@ -291,6 +296,21 @@ def fit(
         return best
     finally:
         keras.mixed_precision.set_global_policy("float32")
+
+
+def _same_but_for_precision(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two recipes differ at most in the numbers that a machine calculates in."""
+
+    def rest(recipe: dict[str, Any]) -> dict[str, Any]:
+        return {**recipe, "schedule": {**recipe["schedule"], "dtype_policy": None}}
+
+    return rest(one) == rest(other)
+
+
+def _go_on_in(policy: str, schedule: dict[str, Any]) -> None:
+    """Note in a run's schedule that it goes on by another policy, if it does."""
+    if not schedule["dtype_policy"].endswith(policy):
+        schedule["dtype_policy"] += f", then {policy}"
 
 
 def _seed(model: keras.Model, seed: int) -> None:

@@ -202,6 +202,15 @@ def _random_split(info: ModelInfo, found: dict[str, Any]) -> str:
 
 
 def _levers(found: dict[str, Any]) -> str:
+    about = (
+        "Short runs that differ from the first one of their table in one thing. p by McNemar's "
+        "exact test that both err equally often, not adjusted for their number. Short runs overfit "
+        "little, so what holds against overfitting shows less here than in a long one."
+    )
+    return "\n\n".join([about, *map(_series, found["series"])])
+
+
+def _series(found: dict[str, Any]) -> str:
     base = found["base"]
     rows = [
         [
@@ -216,11 +225,9 @@ def _levers(found: dict[str, Any]) -> str:
     ]
     rows.insert(0, [base["name"], f"{base['score']:.1%}", "", "", "1", f"{base['parameters']:,}"])
     header = ["what", found["measure"], "gain", "p", "times the time to train", "parameters"]
-    return (
-        f"Short runs that differ from the first one in one thing: {found['settings']} "
-        f"({found['n']:,} examples). p by McNemar's exact test that both err equally often, not "
-        "adjusted for their number. Short runs overfit little, so what holds against overfitting "
-        f"shows less here than in a long one. By `{found['command']}`.\n\n" + _table(header, rows)
+    settings = found["settings"][0].upper() + found["settings"][1:]
+    return f"{settings} ({found['n']:,} examples), by `{found['command']}`:\n\n" + _table(
+        header, rows
     )
 
 
