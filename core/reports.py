@@ -465,7 +465,7 @@ def _folds(found: dict[str, Any]) -> OtherSplit:
     )
 
 
-# --- adversarial.json and learning_curve.json -----------------------------------------------------
+# --- adversarial.json, learning_curve.json and levers.json ----------------------------------------
 
 
 @dataclass(frozen=True)
@@ -584,6 +584,77 @@ def _learnt(found: dict[str, Any]) -> Learnt:
             split: (_number(m["accuracy"]), _number(m["unweighted_average_recall"]))
             for split, m in ((s, found[s]) for s in ("validation", "test"))
         },
+    )
+
+
+@dataclass(frozen=True)
+class Idea:
+    """What a short run came to that differs from another in one idea."""
+
+    name: str
+    score: float
+    gain: float
+    """Over the run without the idea; 0 to 1."""
+    p: float
+    """By McNemar's exact test that both err equally often."""
+    beyond_chance: bool
+    """Whether p times the number of ideas tried beside it is below 0.05 (Bonferroni)."""
+    cost: float
+    """How many times as long it took to train."""
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Ideas:
+    """Ideas that were tried in one go, from `levers.json`, checked."""
+
+    tried: list[Idea]
+    """The one that gained most first."""
+    measure: str
+    n: int
+    """Examples that they are judged on."""
+    settings: str
+    command: str
+
+
+def read_levers(info: ModelInfo) -> list[Ideas]:
+    """What single ideas are worth in short runs, for each go; none when nobody has tried any.
+
+    Raises
+    ------
+    DuetError
+        `damaged_model` when the file does not hold what it should.
+    """
+    path = info.folder / "levers.json"
+    found = _json(path, "measure it again")
+    if found is None:
+        return []
+    try:
+        return [_ideas(series) for series in found["series"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path, _fault(error), "measure it again") from None
+
+
+def _ideas(found: dict[str, Any]) -> Ideas:
+    seconds = max(1.0, _number(found["base"]["seconds"], 0, 1e9))
+    tried = [
+        Idea(
+            str(row["name"]),
+            _number(row["score"]),
+            _number(row["gain"], -1, 1),
+            p := _number(row["p"]),
+            p * len(found["tried"]) < 0.05,
+            _number(row["seconds"], 0, 1e9) / seconds,
+            int(_number(row["parameters"], 1, 1e12)),
+        )
+        for row in found["tried"]
+    ]
+    return Ideas(
+        sorted(tried, key=lambda idea: -idea.gain),
+        str(found["measure"]),
+        int(_number(found["n"], 1, 1e9)),
+        str(found.get("settings", "")),
+        str(found.get("command", "")),
     )
 
 

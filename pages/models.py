@@ -233,6 +233,7 @@ def training(info: ModelInfo) -> None:
         for kind, figure in plots.history(log).items():
             plots.show(figure, f"history_{kind}", plots.history_rows(log))
     learning_curve(info)
+    levers(info)
     other_splits(info)
     st.markdown("**Make it yourself**")
     st.code(reports.reproduce(info), language="sh", wrap_lines=True)
@@ -248,6 +249,23 @@ def learning_curve(info: ModelInfo) -> None:
         rows = plots.learning_curve_rows(found)
         plots.show(plots.learning_curve(found), "learning_curve", rows)
         measured_by(f"{found.note} {found.settings}".strip(), found.command)
+
+
+def levers(info: ModelInfo) -> None:
+    """What single ideas are worth, where short runs were made to show it."""
+    found = engine.told(partial(reports.read_levers, info))
+    if isinstance(found, Trouble):
+        engine.show_trouble(found, "levers_trouble")
+    elif found and any(ideas.tried for ideas in found):
+        st.subheader("What single ideas are worth")
+        plots.show(plots.levers(found), "levers", plots.levers_rows(found))
+        st.caption(
+            "Short runs that differ in one idea each from one without it, judged on validation "
+            "data. Beyond chance: p of McNemar's exact test times the number of ideas is below "
+            "0.05. What holds against overfitting is worth more in a long run."
+        )
+        for ideas in found:
+            measured_by(f"{ideas.settings} ({ideas.n:,} examples)", ideas.command)
 
 
 def other_splits(info: ModelInfo) -> None:

@@ -364,6 +364,49 @@ def test_attacks_and_learning_curves_are_read(folder: Path) -> None:
     assert [row["n"] for row in plots.learning_curve_rows(curve)] == [500, 1000]
 
 
+LEVERS = {
+    "series": [
+        {
+            "base": {"name": "as it is", "score": 0.5, "seconds": 100, "parameters": 10},
+            "tried": [
+                {"name": name, "score": 0.5 + gain, "gain": gain, "p": p, "seconds": 200,
+                 "parameters": 20}
+                for name, gain, p in names
+            ],
+            "n": 100,
+            "measure": "accuracy",
+            "settings": "4 epochs",
+            "command": "python -m training levers face-cnn --data PATH",
+        }
+        for names in (
+            [("wider", 0.01, 0.2), ("longer", 0.05, 0.001)],
+            [("deeper", 0.06, 0.06), ("narrower", -0.1, 0.0)],
+        )
+    ]
+}  # fmt: skip
+
+
+def test_ideas_are_read_and_those_beyond_chance_set_apart(folder: Path) -> None:
+    info = models.read_info(folder)
+    (folder / "levers.json").unlink(missing_ok=True)
+    assert reports.read_levers(info) == []
+    (folder / "levers.json").write_text(json.dumps(LEVERS))
+    found = reports.read_levers(info)
+    assert [[idea.name for idea in ideas.tried] for ideas in found] == [
+        ["longer", "wider"],
+        ["deeper", "narrower"],
+    ]
+    assert found[0].tried[0].cost == 2
+    figure = plots.levers(found)
+    beyond, chance = figure.data
+    assert list(beyond.y) == ["narrower", "longer"]
+    assert list(chance.y) == ["wider", "deeper"]
+    # What gained more may be chance all the same, and what lost is no gain.
+    assert figure.layout.title.text == "Longer gains most: +5.0 points of accuracy in short runs"
+    nothing = plots.levers(found[1:]).layout.title.text
+    assert nothing == "No idea gains accuracy beyond chance in short runs"
+
+
 RANDOM_SPLIT = {
     "n": 100,
     "accuracy": 0.9,
@@ -377,7 +420,7 @@ RANDOM_SPLIT = {
 
 
 def test_attacks_and_learning_curves_are_shown_where_there_are_any(second: Path) -> None:
-    for name in ("adversarial.json", "learning_curve.json"):
+    for name in ("adversarial.json", "learning_curve.json", "levers.json"):
         (second / name).unlink(missing_ok=True)
     app = view(go(start(), "models"), "One model")
     app.selectbox(key="model").set_value(second.name).run()
@@ -386,9 +429,11 @@ def test_attacks_and_learning_curves_are_shown_where_there_are_any(second: Path)
             (second / "adversarial.json").write_text(json.dumps(ADVERSARIAL))
             (second / "learning_curve.json").write_text(json.dumps(LEARNING_CURVE))
             (second / "random_split.json").write_text(json.dumps(RANDOM_SPLIT))
+            (second / "levers.json").write_text(json.dumps(LEVERS))
         app.button_group(key="section").set_value("Training").run()
         calm(app)
         assert ("What more data bring" in words(app)) is there
+        assert ("Longer gains most" in words(app)) is there
         assert ("A split that leaks would claim" in words(app)) is there
         assert ("50% of clips, that it was trained on" in words(app)) is there
         app.button_group(key="section").set_value("Robustness and fairness").run()
@@ -422,6 +467,7 @@ def test_robustness_and_fairness_are_read(folder: Path) -> None:
         ("fairness.json", reports.read_fairness),
         ("adversarial.json", reports.read_adversarial),
         ("learning_curve.json", reports.read_learning_curve),
+        ("levers.json", reports.read_levers),
     ],
 )
 @pytest.mark.parametrize(
@@ -602,6 +648,7 @@ def test_one_model_of_a_task_has_nothing_beside_it() -> None:
         ("adversarial.json", b'{"n": 3}', "misstates"),
         ("learning_curve.json", b'{"points": 3}', "misstates"),
         ("random_split.json", b'{"n": 3}', "misstates"),
+        ("levers.json", b'{"series": 3}', "misstates"),
         ("folds.json", b'{"epochs": 3}', "misstates"),
     ],
 )

@@ -45,7 +45,8 @@ def test_ideas_for_faces_are_tried_and_told(
     command = ["levers", "face-cnn", "--data", str(tmp_path / "data"), "--models", str(models)]
     command += ["--run", str(tmp_path / "run"), "--epochs", "1", "--only", *ideas]  # fmt: skip
     assert main(command) == 0
-    found = json.loads((models / "face-cnn" / "levers.json").read_text())
+    file = json.loads((models / "face-cnn" / "levers.json").read_text())
+    (found,) = file["series"]
     assert {row["name"] for row in found["tried"]} == set(ideas)
     assert found["n"] == 4 * len(EMOTIONS)
     assert found["base"]["parameters"] == small().count_params()
@@ -59,7 +60,15 @@ def test_ideas_for_faces_are_tried_and_told(
     capsys.readouterr()
     assert main(command) == 0  # nothing is left to do, and the answers are the same
     assert "resuming after epoch 1 of 1" in capsys.readouterr().out
-    assert json.loads((models / "face-cnn" / "levers.json").read_text()) == found
+    assert json.loads((models / "face-cnn" / "levers.json").read_text()) == file
+    later = [*command[: -len(ideas)], "without dropout", ideas[0]]
+    assert main(later) == 0
+    first, second = json.loads((models / "face-cnn" / "levers.json").read_text())["series"]
+    assert {row["name"] for row in first["tried"]} == set(ideas[1:])
+    assert {row["name"] for row in second["tried"]} == {"without dropout", ideas[0]}
+    report = write_report(models).read_text()
+    assert report.count("| mixup of 30% |") == report.count("| without dropout |") == 1
+    assert report.count("| as it is |") == 2
     assert main([*command[:-1], "magic"]) == 1
     assert "no idea 'magic'; there are 'twice as long'" in capsys.readouterr().err
     assert main(["levers", "voice-cnn1d", *command[2:]]) == 1
@@ -74,7 +83,7 @@ def test_ideas_for_voices_are_tried_and_told(
     command = ["levers", "voice-cnn", "--data", str(tmp_path / "data"), "--models", str(models)]
     command += ["--run", str(tmp_path / "run"), "--epochs", "1"]
     assert main([*command, "--only", "without augmented copies"]) == 0
-    found = json.loads((models / "voice-cnn" / "levers.json").read_text())
+    (found,) = json.loads((models / "voice-cnn" / "levers.json").read_text())["series"]
     assert [row["name"] for row in found["tried"]] == ["without augmented copies"]
     assert found["n"] == 8 + 6
     assert found["measure"] == "unweighted average recall"

@@ -59,6 +59,7 @@ def faults(info: ModelInfo) -> list[Trouble]:
         reports.read_fairness,
         reports.read_adversarial,
         reports.read_learning_curve,
+        reports.read_levers,
         reports.read_other_splits,
     )
     found: list[object] = [engine.told(partial(check, info)) for check in checks]

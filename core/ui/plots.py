@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from core.reports import (
     Adversarial,
     Fairness,
     History,
+    Ideas,
     LearningCurve,
     Measures,
     OtherSplit,
@@ -47,6 +49,9 @@ FEW_EPOCHS = 12
 
 MEASURES = ("accuracy", "unweighted_average_recall")
 """In the order of `core.reports.Learnt.measures`."""
+
+LEVER_HEIGHT = 34
+"""Pixels an idea, whose name may take two lines."""
 
 FEWEST_ANSWERED = 0.01
 """Share of examples below which the accuracy of the answered says nothing."""
@@ -727,6 +732,71 @@ def learning_curve_rows(found: LearningCurve) -> Rows:
             },
         }
         for point in found.points
+    ]
+
+
+def levers(found: Sequence[Ideas]) -> go.Figure:
+    """What each idea gained in a short run, the best on top; by shape, whether beyond chance."""
+    import plotly.graph_objects as go
+
+    rows = sorted(levers_rows(found), key=lambda row: row["gain"])
+    height = 150 + LEVER_HEIGHT * len(rows)
+    figure = blank(_levers_finding(rows, found[0].measure), "gain (points)", "", height)
+    for kept, name, look in (
+        (True, "beyond chance", {"color": BLUE, "symbol": "circle"}),
+        (False, "may be chance", {"color": GREY, "symbol": "circle-open", "line": {"width": 2}}),
+    ):
+        some = [row for row in rows if row["beyond_chance"] is kept]
+        figure.add_trace(
+            go.Scatter(
+                x=[100 * row["gain"] for row in some],
+                y=[_narrow(row["idea"]) for row in some],
+                customdata=[[row["score"], row["p"], row["cost"]] for row in some],
+                mode="markers",
+                marker={"size": 12, **look},
+                name=name,
+                hovertemplate="%{y}: %{x:+.1f} points to %{customdata[0]:.1%}<br>p "
+                "%{customdata[1]:.3f}, %{customdata[2]:.1f} times the time<extra></extra>",
+            )
+        )
+    figure.add_vline(x=0, line={"color": GREY, "width": 1})
+    figure.update_layout(legend={**BELOW, "y": -70 / (LEVER_HEIGHT * max(len(rows), 1))})
+    figure.update_xaxes(tickformat="+.0f")
+    figure.update_yaxes(categoryorder="array", categoryarray=[_narrow(row["idea"]) for row in rows])
+    return figure
+
+
+def _narrow(name: str) -> str:
+    """A name in lines so short that half of a phone's width holds them."""
+    return "<br>".join(wrap(name, 26))
+
+
+def _levers_finding(rows: Rows, measure: str) -> str:
+    kept = [row for row in reversed(rows) if row["beyond_chance"] and row["gain"] > 0]
+    if not kept:
+        return f"No idea gains {measure} beyond chance in short runs"
+    best = kept[0]["idea"]
+    return (
+        f"{best[0].upper()}{best[1:]} gains most: {100 * kept[0]['gain']:+.1f} points of {measure} "
+        "in short runs"
+    )
+
+
+def levers_rows(found: Sequence[Ideas]) -> Rows:
+    """A row for each idea."""
+    return [
+        {
+            "idea": idea.name,
+            "score": idea.score,
+            "gain": idea.gain,
+            "p": idea.p,
+            "beyond_chance": idea.beyond_chance,
+            "cost": round(idea.cost, 2),
+            "parameters": idea.parameters,
+            "settings": ideas.settings,
+        }
+        for ideas in found
+        for idea in ideas.tried
     ]
 
 
