@@ -10,6 +10,7 @@ from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.errors import StreamlitInvalidLayoutContextError
 
 from core.live.director import Director
 from core.live.settings import SMOOTHING_SECONDS, Mode, Settings
@@ -248,6 +249,17 @@ def polled(
     been sent yet is lost, timers of further polls included. So only one part of the page is
     polled, the last one, with all that may change in it: a poll that does such damage mends it.
     """
+    try:
+        all_polled(director, playing, by_turns, places, missing)
+    except StreamlitInvalidLayoutContextError:
+        # The drawing of the whole page ended before this part of it had its places: once more.
+        st.rerun()
+
+
+def all_polled(
+    director: Director, playing: bool, by_turns: bool, places: Places, missing: Sequence[str]
+) -> None:
+    """The parts of `polled`."""
     st.session_state[POLLED] = time.monotonic()
     if playing:
         # The first of its parts: when polls pile up, Streamlit may drop what this poll has drawn

@@ -122,7 +122,7 @@ def watched_page(browser: Browser, app: App | None = None, **options: Any) -> It
     assert not errors, errors
     assert exceptions == 0
     assert "Uncaught app execution" not in said
-    assert "Traceback" not in said, said[said.find("Traceback") :][:3000]
+    assert "Traceback" not in said, said[said.find("Traceback") :][:9000]
 
 
 _contexts: WeakKeyDictionary[Browser, dict[str, BrowserContext]] = WeakKeyDictionary()

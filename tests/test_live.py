@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from streamlit.errors import StreamlitInvalidLayoutContextError
 from streamlit.testing.v1 import AppTest
 
 from core import bench, media
@@ -1294,6 +1295,25 @@ def test_the_check_and_the_way_in_turns(stream: Stream):
     assert any("Checking" in caption.value for caption in app.caption)
     app.toggle(key="live_turns").set_value(True).run()
     assert not app.exception
+
+
+def test_a_page_that_was_cut_off_before_its_places_were_known_is_drawn_once_more(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+):
+    app = opened()
+    answers, cut = live_ui.answers, [True]
+
+    def unplaced(*told: Any) -> None:
+        if cut:
+            cut.pop()
+            raise StreamlitInvalidLayoutContextError("no place was reserved")
+        answers(*told)
+
+    monkeypatch.setattr(live_ui, "answers", unplaced)
+    app.toggle(key="live_turns").set_value(True).run()
+    assert not cut
+    assert not app.exception
+    assert app.markdown  # drawn to its end
 
 
 # --- measuring -----------------------------------------------------------------------------------
