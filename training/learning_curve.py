@@ -42,6 +42,10 @@ FACE_SIZE = 32
 CHOOSING_FACES = 1000
 """Validation faces by which the best epoch is chosen."""
 SPLITS = ("validation", "test")
+NOTE = (
+    "Short runs, to show what more data bring; the model that ships was trained far longer and is "
+    "better. Where the curve is flat, so few updates may be the limit rather than the data."
+)
 
 
 def learning_curve(
@@ -83,8 +87,7 @@ def learning_curve(
     return {
         "points": points,
         "settings": _settings(recipe, whole),
-        "note": "Short runs, to show what more data bring; the model that ships was trained far "
-        "longer and is better.",
+        "note": NOTE,
         "command": _command(name, fractions, epochs),
         "date": datetime.now(UTC).date().isoformat(),
     }
