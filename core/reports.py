@@ -12,9 +12,10 @@ import json
 import math
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from core.errors import DuetError
 from core.labels import EMOTIONS
 from core.models import ModelInfo
 
+Checked = TypeVar("Checked")
 Interval = tuple[float, float]
 
 
@@ -80,6 +82,20 @@ def _json(path: Path, mend: str) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         raise _damaged(path, "is no JSON object", mend)
     return found
+
+
+def _read(
+    info: ModelInfo, name: str, checked: Callable[[dict[str, Any]], Checked]
+) -> Checked | None:
+    """A report of the model's folder, checked; None where it is not there."""
+    path, mend = info.folder / name, "measure it again"
+    found = _json(path, mend)
+    if found is None:
+        return None
+    try:
+        return checked(found)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path, _fault(error), mend) from None
 
 
 def _number(found: Any, low: float = 0.0, high: float = 1.0) -> float:
@@ -284,23 +300,20 @@ def read_robustness(info: ModelInfo) -> Robustness | None:
     DuetError
         `damaged_model` when the file does not hold what it should.
     """
-    path = info.folder / "robustness.json"
-    found = _json(path, "measure it again")
-    if found is None:
-        return None
-    try:
-        return Robustness(
-            str(found["split"]),
-            int(_number(found["n"], 1, 1e9)),
-            str(found.get("command", "")),
-            _corrupted({"strength": 0, "setting": "clean", **found["clean"]}),
-            {
-                str(name): sorted((_corrupted(p) for p in points), key=lambda p: p.strength)
-                for name, points in found["corruptions"].items()
-            },
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, _fault(error), "measure it again") from None
+    return _read(info, "robustness.json", _robustness)
+
+
+def _robustness(found: dict[str, Any]) -> Robustness:
+    return Robustness(
+        str(found["split"]),
+        int(_number(found["n"], 1, 1e9)),
+        str(found.get("command", "")),
+        _corrupted({"strength": 0, "setting": "clean", **found["clean"]}),
+        {
+            str(name): sorted((_corrupted(p) for p in points), key=lambda p: p.strength)
+            for name, points in found["corruptions"].items()
+        },
+    )
 
 
 def _corrupted(found: dict[str, Any]) -> Corrupted:
@@ -355,23 +368,20 @@ def read_fairness(info: ModelInfo) -> Fairness | None:
     DuetError
         `damaged_model` when the file does not hold what it should.
     """
-    path = info.folder / "fairness.json"
-    found = _json(path, "measure it again")
-    if found is None:
-        return None
-    try:
-        return Fairness(
-            str(found["split"]),
-            str(found.get("command", "")),
-            {
-                str(attribute): {str(name): _group(m) for name, m in groups.items()}
-                for attribute, groups in found["groups"].items()
-            },
-            {str(name): _gap(gap) for name, gap in found.get("gaps", {}).items()},
-            str(found.get("note", "")),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, _fault(error), "measure it again") from None
+    return _read(info, "fairness.json", _fairness)
+
+
+def _fairness(found: dict[str, Any]) -> Fairness:
+    return Fairness(
+        str(found["split"]),
+        str(found.get("command", "")),
+        {
+            str(attribute): {str(name): _group(m) for name, m in groups.items()}
+            for attribute, groups in found["groups"].items()
+        },
+        {str(name): _gap(gap) for name, gap in found.get("gaps", {}).items()},
+        str(found.get("note", "")),
+    )
 
 
 def _group(found: dict[str, Any]) -> GroupMeasures:
@@ -418,17 +428,11 @@ def read_other_splits(info: ModelInfo) -> list[OtherSplit]:
     DuetError
         `damaged_model` when one of them does not hold what it should.
     """
-    found = []
-    for name, read in (("random_split.json", _random_split), ("folds.json", _folds)):
-        path = info.folder / name
-        content = _json(path, "measure it again")
-        if content is None:
-            continue
-        try:
-            found.append(read(content))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _damaged(path, _fault(error), "measure it again") from None
-    return found
+    found = (
+        _read(info, "random_split.json", _random_split),
+        _read(info, "folds.json", _folds),
+    )
+    return [split for split in found if split is not None]
 
 
 def _random_split(found: dict[str, Any]) -> OtherSplit:
@@ -499,25 +503,22 @@ def read_adversarial(info: ModelInfo) -> Adversarial | None:
     DuetError
         `damaged_model` when the file does not hold what it should.
     """
-    path = info.folder / "adversarial.json"
-    found = _json(path, "measure it again")
-    if found is None:
-        return None
-    try:
-        attacks = found["attacks"]
-        return Adversarial(
-            int(_number(found["n"], 1, 1e9)),
-            _attacked({"epsilon": 0, **found["clean"]}),
-            {
-                str(name): sorted((_attacked(p) for p in a["epsilons"]), key=lambda p: p.epsilon)
-                for name, a in attacks.items()
-            },
-            {str(name): str(attack.get("setting", "")) for name, attack in attacks.items()},
-            str(found.get("command", "")),
-            str(found.get("note", "")),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, _fault(error), "measure it again") from None
+    return _read(info, "adversarial.json", _adversarial)
+
+
+def _adversarial(found: dict[str, Any]) -> Adversarial:
+    attacks = found["attacks"]
+    return Adversarial(
+        int(_number(found["n"], 1, 1e9)),
+        _attacked({"epsilon": 0, **found["clean"]}),
+        {
+            str(name): sorted((_attacked(p) for p in a["epsilons"]), key=lambda p: p.epsilon)
+            for name, a in attacks.items()
+        },
+        {str(name): str(attack.get("setting", "")) for name, attack in attacks.items()},
+        str(found.get("command", "")),
+        str(found.get("note", "")),
+    )
 
 
 def _attacked(found: dict[str, Any]) -> Attacked:
@@ -559,20 +560,17 @@ def read_learning_curve(info: ModelInfo) -> LearningCurve | None:
     DuetError
         `damaged_model` when the file does not hold what it should.
     """
-    path = info.folder / "learning_curve.json"
-    found = _json(path, "measure it again")
-    if found is None:
-        return None
-    try:
-        points = [_learnt(point) for point in found["points"]]
-        return LearningCurve(
-            sorted(points, key=lambda point: point.n),
-            str(found.get("settings", "")),
-            str(found.get("command", "")),
-            str(found.get("note", "")),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, _fault(error), "measure it again") from None
+    return _read(info, "learning_curve.json", _learning_curve)
+
+
+def _learning_curve(found: dict[str, Any]) -> LearningCurve:
+    points = [_learnt(point) for point in found["points"]]
+    return LearningCurve(
+        sorted(points, key=lambda point: point.n),
+        str(found.get("settings", "")),
+        str(found.get("command", "")),
+        str(found.get("note", "")),
+    )
 
 
 def _learnt(found: dict[str, Any]) -> Learnt:
@@ -594,7 +592,7 @@ class Idea:
     name: str
     score: float
     gain: float
-    """Over the run without the idea; 0 to 1."""
+    """Over the run without the idea, as a share: -1 to 1."""
     p: float
     """By McNemar's exact test that both err equally often."""
     beyond_chance: bool
@@ -608,6 +606,8 @@ class Idea:
 class Ideas:
     """Ideas that were tried in one go, from `levers.json`, checked."""
 
+    base: Idea
+    """The run without any of them."""
     tried: list[Idea]
     """The one that gained most first."""
     measure: str
@@ -625,20 +625,18 @@ def read_levers(info: ModelInfo) -> list[Ideas]:
     DuetError
         `damaged_model` when the file does not hold what it should.
     """
-    path = info.folder / "levers.json"
-    found = _json(path, "measure it again")
-    if found is None:
-        return []
-    try:
-        return [_ideas(series) for series in found["series"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, _fault(error), "measure it again") from None
+    return _read(info, "levers.json", _levers) or []
+
+
+def _levers(found: dict[str, Any]) -> list[Ideas]:
+    return [_ideas(series) for series in found["series"]]
 
 
 def _ideas(found: dict[str, Any]) -> Ideas:
     seconds = max(1.0, _number(found["base"]["seconds"], 0, 1e9))
-    tried = [
-        Idea(
+
+    def idea(row: dict[str, Any]) -> Idea:
+        return Idea(
             str(row["name"]),
             _number(row["score"]),
             _number(row["gain"], -1, 1),
@@ -647,10 +645,10 @@ def _ideas(found: dict[str, Any]) -> Ideas:
             _number(row["seconds"], 0, 1e9) / seconds,
             int(_number(row["parameters"], 1, 1e12)),
         )
-        for row in found["tried"]
-    ]
+
     return Ideas(
-        sorted(tried, key=lambda idea: -idea.gain),
+        idea({**found["base"], "gain": 0, "p": 1}),
+        sorted(map(idea, found["tried"]), key=lambda one: -one.gain),
         str(found["measure"]),
         int(_number(found["n"], 1, 1e9)),
         str(found.get("settings", "")),

@@ -176,23 +176,15 @@ class Wire:
         page.route_web_socket(re.compile("/_stcore/stream"), self._connect)
 
     def _connect(self, page: WebSocketRoute) -> None:
-        server = page.connect_to_server()
-        page.on_message(lambda message: self.to_server(message, server))
-        server.on_message(
-            lambda message: self.to_page(message, ForwardMsg.FromString(message), page, server)
-        )
+        self.page, self.server = page, page.connect_to_server()
+        self.page.on_message(self.to_server)
+        self.server.on_message(lambda said: self.to_page(said, ForwardMsg.FromString(said)))
 
-    def to_server(self, message: str | bytes, server: WebSocketRoute) -> None:
-        server.send(message)
+    def to_server(self, message: str | bytes) -> None:
+        self.server.send(message)
 
-    def to_page(
-        self,
-        message: str | bytes,
-        said: ForwardMsg,
-        page: WebSocketRoute,
-        server: WebSocketRoute,
-    ) -> None:
-        page.send(message)
+    def to_page(self, message: str | bytes, said: ForwardMsg) -> None:
+        self.page.send(message)
 
 
 class Cut(Wire):
@@ -205,27 +197,21 @@ class Cut(Wire):
     state = "whole"
     _poll: str | bytes = b""
 
-    def to_server(self, message: str | bytes, server: WebSocketRoute) -> None:
+    def to_server(self, message: str | bytes) -> None:
         if BackMsg.FromString(message).rerun_script.is_auto_rerun:
             self._poll = message
-        server.send(message)
+        super().to_server(message)
 
-    def to_page(
-        self,
-        message: str | bytes,
-        said: ForwardMsg,
-        page: WebSocketRoute,
-        server: WebSocketRoute,
-    ) -> None:
+    def to_page(self, message: str | bytes, said: ForwardMsg) -> None:
         if self.state == "cut next":
             drawing = said.HasField("new_session") and not said.metadata.run.fragment_ids
             self.state = "cutting" if drawing else self.state
-            page.send(message)
+            self.page.send(message)
         elif self.state != "cutting":
-            page.send(message)
+            self.page.send(message)
         elif said.HasField("script_finished"):
             self.state = "cut"
-            server.send(self._poll)
+            self.server.send(self._poll)
 
 
 def test_the_page_mends_itself_after_a_drawing_was_cut_off(page: Page, app: App):
@@ -253,13 +239,7 @@ class Pile(Wire):
     dropping, dropped = False, 0
     _polled, _poll = "", False
 
-    def to_page(
-        self,
-        message: str | bytes,
-        said: ForwardMsg,
-        page: WebSocketRoute,
-        server: WebSocketRoute,
-    ) -> None:
+    def to_page(self, message: str | bytes, said: ForwardMsg) -> None:
         if said.HasField("auto_rerun") and said.auto_rerun.interval < 2:
             self._polled = said.auto_rerun.fragment_id
         if said.HasField("new_session"):
@@ -267,7 +247,7 @@ class Pile(Wire):
         if self.dropping and self._poll and said.delta.fragment_id == self._polled:
             self.dropped += 1
         else:
-            page.send(message)
+            self.page.send(message)
 
 
 def test_polls_that_pile_up_do_not_end_the_page(page: Page, app: App):

@@ -371,9 +371,9 @@ def _levers(parsed: argparse.Namespace) -> None:
 
     info = read_info(_models(parsed) / _known(parsed.name))
     run = parsed.run or Path("runs") / f"levers-{parsed.name}"
-    report = levers(info.name, parsed.data, run, parsed.only, parsed.epochs, parsed.fraction)
     file = info.folder / "levers.json"
     earlier = json.loads(file.read_text()) if file.exists() else {}
+    report = levers(info.name, parsed.data, run, parsed.only, parsed.epochs, parsed.fraction)
     write_json(file, with_earlier(earlier, report))
     print(json.dumps(report, indent=1))
 

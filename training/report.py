@@ -15,7 +15,13 @@ from core.labels import EMOTIONS
 from core.measures import BINS, mcnemar, reliability
 from core.models import Model, ModelInfo, installed
 from core.predictions import Predictions, read_predictions
-from core.reports import LearningCurve, read_adversarial, read_learning_curve
+from core.reports import (
+    Ideas,
+    LearningCurve,
+    read_adversarial,
+    read_learning_curve,
+    read_levers,
+)
 from training.export import write_json
 from training.fairness import fairness
 from training.robustness import robustness
@@ -117,7 +123,7 @@ def _pairs(infos: list[ModelInfo]) -> str:
                 f"{len(a):,}",
                 *(f"{int(count.sum()):,}" for count in counts),
                 f"{100 * (b.right.mean() - a.right.mean()):+.1f} points",
-                "< 0.001" if p < 0.001 else f"{p:.3f}",
+                _p(p),
             ]
         )
     if not rows:
@@ -155,6 +161,10 @@ def _attacked(infos: list[ModelInfo]) -> str:
     return "\n\n".join([f"Accuracy. {' '.join(notes)}", _table(header, rows), " ".join(by)])
 
 
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def _interval(value: float, ends: tuple[float, float]) -> str:
     return f"{value:.1%} ({ends[0]:.1%} to {ends[1]:.1%})"
 
@@ -168,8 +178,9 @@ def _model(info: ModelInfo) -> list[str]:
         parts += ["### By emotion", _classes(info), _recall_by_split(info)]
     if (curve := read_learning_curve(info)) is not None:
         parts += ["### What more data bring", _learning_curve(curve)]
+    if ideas := read_levers(info):
+        parts += ["### What single ideas are worth", _levers(ideas)]
     for title, name, text in (
-        ("What single ideas are worth", "levers.json", _levers),
         ("What a random split would claim", "random_split.json", partial(_random_split, info)),
         ("Every actor of RAVDESS, in five folds", "folds.json", _folds),
         ("When pictures and recordings get worse", "robustness.json", _robustness),
@@ -201,34 +212,32 @@ def _random_split(info: ModelInfo, found: dict[str, Any]) -> str:
     )
 
 
-def _levers(found: dict[str, Any]) -> str:
+def _levers(found: list[Ideas]) -> str:
     about = (
         "Short runs that differ from the first one of their table in one thing. p by McNemar's "
         "exact test that both err equally often, not adjusted for their number. Short runs overfit "
         "little, so what holds against overfitting shows less here than in a long one."
     )
-    return "\n\n".join([about, *map(_series, found["series"])])
+    return "\n\n".join([about, *map(_ideas, found)])
 
 
-def _series(found: dict[str, Any]) -> str:
-    base = found["base"]
-    rows = [
+def _ideas(found: Ideas) -> str:
+    base = found.base
+    rows = [[base.name, f"{base.score:.1%}", "", "", "1", f"{base.parameters:,}"]]
+    rows += [
         [
-            row["name"],
-            f"{row['score']:.1%}",
-            f"{100 * row['gain']:+.1f} points",
-            "< 0.001" if row["p"] < 0.001 else f"{row['p']:.3f}",
-            f"{row['seconds'] / max(base['seconds'], 1):.1f}",
-            f"{row['parameters']:,}",
+            idea.name,
+            f"{idea.score:.1%}",
+            f"{100 * idea.gain:+.1f} points",
+            _p(idea.p),
+            f"{idea.cost:.1f}",
+            f"{idea.parameters:,}",
         ]
-        for row in sorted(found["tried"], key=lambda row: -row["gain"])
+        for idea in found.tried
     ]
-    rows.insert(0, [base["name"], f"{base['score']:.1%}", "", "", "1", f"{base['parameters']:,}"])
-    header = ["what", found["measure"], "gain", "p", "times the time to train", "parameters"]
-    settings = found["settings"][0].upper() + found["settings"][1:]
-    return f"{settings} ({found['n']:,} examples), by `{found['command']}`:\n\n" + _table(
-        header, rows
-    )
+    header = ["what", found.measure, "gain", "p", "times the time to train", "parameters"]
+    settings = f"{found.settings} ({found.n:,} examples), by `{found.command}`:"
+    return f"{settings[0].upper()}{settings[1:]}\n\n{_table(header, rows)}"
 
 
 def _folds(found: dict[str, Any]) -> str:
