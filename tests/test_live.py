@@ -1200,6 +1200,17 @@ def test_answers_timeline_and_summary(stream: Stream):
     assert "Press Start" in html(app)
 
 
+def test_summary_says_when_nothing_was_read(stream: Stream):
+    app = opened()
+    director: Director = app.session_state["duet.live"]
+    director.journal.add(0.0, Tick(0.0, heard="silence"))
+    app.run()
+    assert not app.exception
+    assert "Summary" in [heading.value for heading in app.subheader]
+    assert "0:00 in all: no emotion was read in face or voice." in html(app)
+    assert "time per emotion" not in html(app)
+
+
 def test_clearing_forgets_the_files_that_were_made(stream: Stream):
     stream.playing = True
     app = opened()

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, WebSocketRoute, expect, sync_play
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from core.labels import EMOTIONS
 from tests.browser import (
     ANSWER_MS,
     WIDTHS,
@@ -91,6 +92,12 @@ def label(page: Page, side: str) -> str:
     return headline.inner_text()
 
 
+def noted(page: Page, side: str) -> None:
+    """Wait until an emotion of one side stands in the timeline."""
+    ribbon = page.get_by_role("img", name=f"{side} over time", exact=False)
+    expect(ribbon).to_have_accessible_name(re.compile("|".join(EMOTIONS)))
+
+
 def until(true: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + LEAVE_SECONDS
     while time.monotonic() < deadline:
@@ -160,6 +167,7 @@ def test_pause_and_page_switch_and_return(page: Page, app: App):
     expect(page.get_by_text("Paused: pictures flow")).to_be_visible()
     page.get_by_role("button", name="Go on").click()
     label(page, "faces")
+    noted(page, "Face")
     sockets = app.sockets()
     switch_page(page, "Home")
     assert_gone(app, sockets)
