@@ -94,7 +94,7 @@ def label(page: Page, side: str) -> str:
 
 def noted(page: Page, side: str) -> None:
     """Wait until an emotion of one side stands in the timeline."""
-    ribbon = page.get_by_role("img", name=f"{side} over time", exact=False)
+    ribbon = page.get_by_role("img", name=f"{side} over time")
     expect(ribbon).to_have_accessible_name(re.compile("|".join(EMOTIONS)))
 
 

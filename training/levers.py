@@ -125,7 +125,7 @@ def levers(
     run : folder of checkpoints, one below it for each idea; what is there already goes on.
     only : the ideas to try; all by default.
     epochs : of the first run, instead of `EPOCHS`.
-    fraction : share of the training data.
+    fraction : share of the training data; of voices, of the validation data too.
 
     Returns
     -------
@@ -193,8 +193,10 @@ def _row(lever: Lever, found: Ran) -> dict[str, Any]:
 
 
 def _settings(name: str, epochs: int, fraction: float) -> str:
-    share = "" if fraction >= 1 else f" on {fraction:.0%} of the training data"
-    if RECIPES[name].task == "face":
+    faces = RECIPES[name].task == "face"
+    cut = "training data" if faces else "training and validation data"
+    share = "" if fraction >= 1 else f" on {fraction:.0%} of the {cut}"
+    if faces:
         return (
             f"{epochs} epochs{share}, one stage, faces of {FACE_SIZE} px in training and judging; "
             "accuracy on PublicTest"
