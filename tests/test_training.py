@@ -396,7 +396,7 @@ def test_bfloat16_is_left_to_processors_that_have_it(tmp_path, monkeypatch, cpui
     if cpuinfo is not None:
         file.write_text(cpuinfo)
     flags = precision.processor_flags(file)
-    monkeypatch.setattr(precision, "_has_accelerator", lambda: False)
+    monkeypatch.setattr(precision, "has_accelerator", lambda: False)
     monkeypatch.setattr(precision, "processor_flags", lambda: flags)
     precision._has_bfloat16.cache_clear()
     try:

@@ -169,10 +169,18 @@ def together(networks: list[keras.Model]) -> keras.Model:
 
 
 EFFICIENTNET: Callable[..., keras.Model] = keras.applications.EfficientNetB7
+SMALLER_EFFICIENTNET: Callable[..., keras.Model] = keras.applications.EfficientNetB0
+"""Half as wide in every layer and with less than a third of the blocks."""
 _WHOLE = {"include_top": False, "pooling": "max", "input_shape": (None, None, 3)}
 
 
-def face_efficientnetb7(base: Callable[..., keras.Model] = EFFICIENTNET) -> keras.Model:
+def _none(_: float) -> None:
+    """No regulariser."""
+
+
+def face_efficientnetb7(
+    base: Callable[..., keras.Model] = EFFICIENTNET, regularised: bool = True
+) -> keras.Model:
     """EfficientNet (Tan and Le 2019) with the paper's head, on faces enlarged to RGB pictures.
 
     Input: float32 (n, height, width, 3), 0 to 255, from `core.face.tensor.face_pixels`; any size
@@ -182,7 +190,10 @@ def face_efficientnetb7(base: Callable[..., keras.Model] = EFFICIENTNET) -> kera
     Parameters
     ----------
     base : another EfficientNet in the place of the paper's, called as those of Keras are.
+    regularised : whether the head has the paper's L1 and L2 terms. A network that knows nothing yet
+        earns more by silencing its head than by reading faces, and stays silent.
     """
+    l1, l2 = (keras.regularizers.L1, keras.regularizers.L2) if regularised else (_none, _none)
     inputs = keras.Input((None, None, 3), name="face")
     features = base(**_WHOLE, weights=None)
     # The head in float32: its L1 and L2 terms are sums that bfloat16 would round.
@@ -190,9 +201,9 @@ def face_efficientnetb7(base: Callable[..., keras.Model] = EFFICIENTNET) -> kera
     x = layers.Dense(
         256,
         activation="relu",
-        kernel_regularizer=keras.regularizers.L2(0.016),
-        activity_regularizer=keras.regularizers.L1(0.006),
-        bias_regularizer=keras.regularizers.L1(0.006),
+        kernel_regularizer=l2(0.016),
+        activity_regularizer=l1(0.006),
+        bias_regularizer=l1(0.006),
         name="head_dense",
         dtype="float32",
     )(x)

@@ -18,10 +18,12 @@ from core.face.tensor import FACE_PIXELS, FACE_SIZE, FACE_TENSOR, FaceInput
 from core.labels import EMOTIONS
 from core.models import Model, find, probabilities
 from training import checks, fer2013
-from training.architectures import take_imagenet_weights
+from training.architectures import SMALLER_EFFICIENTNET, face_efficientnetb7, take_imagenet_weights
 from training.augment_face import GENTLE, KERAS, STRONG, FaceAugmentation, augmented_faces
+from training.grow import grow, quick_to_average, without_dropout
 from training.loop import Batches, Schedule, fit, one_hot
 from training.mixing import cut_and_mixed, mixed_up
+from training.pointwise import as_matrix_products
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,20 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Forerunner:
+    """A smaller network that learns the faces first where there are no weights to start from.
+
+    It costs an eighth of the large one and learns what the large one begins with (`training.grow`).
+    """
+
+    name: str
+    build: Callable[[], keras.Model]
+    stages: tuple[Stage, ...]
+    then: Stage
+    """First stage of what grew out of it, in the place of the course's own."""
+
+
+@dataclass(frozen=True)
 class Course:
     """All that a network goes through, each stage from the best weights of the one before."""
 
@@ -61,6 +77,10 @@ class Course:
     large as the stage's."""
     imagenet: bool = False
     """Whether it starts from ImageNet's weights where these can be had."""
+    forerunner: Forerunner | None = None
+    """What it grows out of where ImageNet's weights cannot be had; random weights by default."""
+    pointwise: bool = False
+    """Whether its 1x1 convolutions are trained as products of matrices (`training.pointwise`)."""
     workers: int = 1
     """Threads that make batches beside the network."""
 
@@ -90,6 +110,28 @@ _ADAMAX = Schedule(
     dtype_policy="float32",
 )
 
+
+def _beginner() -> keras.Model:
+    """The paper's network with EfficientNetB0 in it and nothing that holds it back."""
+    network = face_efficientnetb7(SMALLER_EFFICIENTNET, regularised=False)
+    return quick_to_average(without_dropout(network))
+
+
+_FROM_NOTHING = Stage(
+    Schedule(
+        epochs=22,
+        learning_rate=0.05,
+        warmup_epochs=1.0,
+        label_smoothing=0.0,
+        dtype_policy="float32",
+    ),
+    64,
+    GENTLE,
+    small_share=0.64,
+)
+"""What gets an EfficientNet going from random weights: SGD rather than Adamax, faces little
+changed."""
+
 PAPER = Course(
     (
         Stage(replace(_ADAMAX, decay_epochs=26, batch_size=128), 64, KERAS, small_share=0.6),
@@ -112,7 +154,18 @@ PAPER = Course(
     ),
     preprocessing=FACE_PIXELS,
     imagenet=True,
-    workers=4,
+    forerunner=Forerunner(
+        "EfficientNetB0",
+        _beginner,
+        (_FROM_NOTHING,),
+        then=Stage(
+            replace(_ADAMAX, epochs=1, batch_size=128, learning_rate=3e-4, warmup_epochs=0.1),
+            64,
+            KERAS,
+        ),
+    ),
+    pointwise=True,
+    workers=2,
 )
 """Twelve times the arithmetic lies between the first size and the last, so the many epochs are
 spent on small pictures, in batches so large that a processor is kept busy by the many small
@@ -165,10 +218,72 @@ def train(
     weights: Path | None = None
     if course.imagenet:
         weights, facts["initial_weights"] = _start(build, run, imagenet)
-    chosen = course.stages[:stages]
-    for number, stage in enumerate(chosen, 1):
+        if weights is None and course.forerunner is not None:
+            before = course.forerunner
+            weights = run / "grown.weights.h5"
+            facts["initial_weights"] = f"{GROWN} {before.name}"
+            if not weights.exists():
+                _grow(build, splits, run, course, before, epochs, fraction, weights)
+            course = replace(course, stages=(before.then, *course.stages[1:]))
+            build = _quick(build)
+    return _through(
+        build, splits, run, course, course.stages[:stages], epochs, fraction, weights, facts
+    )
+
+
+FORERUNNER = "forerunner"
+"""Folder of its run, below the large network's."""
+GROWN = "weights grown from those of a smaller network that had learnt the same faces,"
+
+
+def _quick(build: Callable[[], keras.Model]) -> Callable[[], keras.Model]:
+    return lambda: quick_to_average(build())
+
+
+def _grow(
+    build: Callable[[], keras.Model],
+    splits: dict[str, fer2013.Faces],
+    run: Path,
+    course: Course,
+    before: Forerunner,
+    epochs: int | None,
+    fraction: float,
+    path: Path,
+) -> None:
+    """Train the forerunner from random weights and write the large network like it to `path`."""
+    print(f"first its forerunner, {before.name}", flush=True)
+    best = _through(
+        before.build,
+        splits,
+        run / FORERUNNER,
+        course,
+        before.stages,
+        epochs,
+        fraction,
+        None,
+        {"initial_weights": "random weights"},
+    )
+    small, large = before.build(), build()
+    small.load_weights(best)
+    grow(small, large)
+    large.save_weights(path)
+
+
+def _through(
+    build: Callable[[], keras.Model],
+    splits: dict[str, fer2013.Faces],
+    run: Path,
+    course: Course,
+    stages: tuple[Stage, ...],
+    epochs: int | None,
+    fraction: float,
+    weights: Path | None,
+    facts: dict[str, Any],
+) -> Path:
+    """A network's way through stages, each from the best weights of the one before."""
+    for number, stage in enumerate(stages, 1):
         stage = replace(stage, schedule=stage.schedule.lasting(epochs))
-        print(f"stage {number} of {len(chosen)}", flush=True)
+        print(f"stage {number} of {len(stages)}", flush=True)
         weights = train_stage(
             build, splits, run / f"stage{number}", course, stage, fraction, weights, facts
         )
@@ -261,8 +376,9 @@ def train_stage(
         return {"accuracy": accuracy, "loss": loss, "score": accuracy}
 
     recipe = {"examples": len(faces), "stage": {**asdict(stage), "schedule": None}, **facts}
+    made = (lambda: as_matrix_products(build())) if course.pointwise else build
     return fit(
-        build, schedule, steps, epoch_batches, validation_score, run, start=start, recipe=recipe
+        made, schedule, steps, epoch_batches, validation_score, run, start=start, recipe=recipe
     )
 
 

@@ -22,10 +22,10 @@ def dtype_policy(wanted: str) -> str:
 
 @cache
 def _has_bfloat16() -> bool:
-    return _has_accelerator() or bool(BFLOAT16_UNITS & processor_flags())
+    return has_accelerator() or bool(BFLOAT16_UNITS & processor_flags())
 
 
-def _has_accelerator() -> bool:
+def has_accelerator() -> bool:
     for kind in ("gpu", "tpu"):
         try:
             if keras.distribution.list_devices(kind):

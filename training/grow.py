@@ -1,0 +1,114 @@
+"""A large EfficientNet that begins with what a smaller one has learnt, and answers as it does.
+
+After Net2Net (Chen, Goodfellow and Shlens 2016, "Net2Net: Accelerating Learning via Knowledge
+Transfer"): channels are repeated, and what reads a channel shares its weight out among the
+repetitions, so that sums stay what they were; additional blocks stand beside a skip connection
+and add nothing yet. EfficientNets are made for it: they differ in how many channels and blocks a
+stage has, and in nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+MOMENTUM = 0.9
+"""Of batch normalisation's averages in networks that have few steps before them: Keras's 0.99 needs
+more of them before the averages are of use."""
+
+
+def quick_to_average(network: keras.Model) -> keras.Model:
+    """The network itself, its batch normalisation with `MOMENTUM`; no weight changes."""
+    for layer in _layers(network):
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = MOMENTUM
+    return network
+
+
+def without_dropout(network: keras.Model) -> keras.Model:
+    """The network itself with dropout and stochastic depth switched off; no weight changes."""
+    for layer in _inside(network):
+        if isinstance(layer, layers.Dropout):
+            layer.rate = 0.0
+    return network
+
+
+def grow(small: keras.Model, large: keras.Model, seed: int = 7) -> None:
+    """Give `large` the weights of `small`, so that it gives the same answers to the same input.
+
+    Parameters
+    ----------
+    small, large : EfficientNets behind the same head (`architectures.face_efficientnetb7`), built
+        by Keras; the large one as wide or wider by whole factors, as deep or deeper.
+    seed : of how weights are shared out among repetitions: by halves, they would stay alike for
+        ever.
+
+    Raises
+    ------
+    ValueError
+        When a layer of the one has no counterpart in the other, or is no whole factor wider.
+    """
+    rng = np.random.default_rng(seed)
+    learnt = {layer.name: layer for layer in _layers(small)}
+    for layer in _layers(large):
+        source = learnt.pop(layer.name, None)
+        if source is not None:
+            layer.set_weights(_widened(layer, source, rng))
+        elif not layer.name.startswith("block"):
+            raise ValueError(f"{layer.name} of {large.name} has no counterpart")
+        elif layer.name.endswith("project_bn"):
+            gamma, *rest = layer.get_weights()
+            layer.set_weights([np.zeros_like(gamma), *rest])  # the block adds nothing yet
+    if learnt:
+        raise ValueError(f"{large.name} has no {', '.join(sorted(learnt))}")
+
+
+def _inside(network: keras.Model) -> Iterator[layers.Layer]:
+    """The layers of a network and of networks inside it."""
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from _inside(layer)
+        else:
+            yield layer
+
+
+def _layers(network: keras.Model) -> Iterator[layers.Layer]:
+    """Those that learn."""
+    for layer in _inside(network):
+        if layer.weights and not isinstance(layer, (layers.Normalization, layers.Dropout)):
+            yield layer
+
+
+def _widened(layer: layers.Layer, source: layers.Layer, rng: np.random.Generator) -> list[NDArray]:
+    """The weights of `source` in the shapes of `layer`."""
+    shares = isinstance(layer, (layers.Dense, layers.Conv2D))
+    found = []
+    for number, (weight, wanted) in enumerate(
+        zip(source.get_weights(), layer.weights, strict=True)
+    ):
+        shape = tuple(int(side) for side in wanted.shape)
+        # A kernel (..., in, out) is read along its next to last axis; biases are not.
+        reads = shares and number == 0
+        found.append(_repeated(weight, shape, layer.name, rng if reads else None))
+    return found
+
+
+def _repeated(
+    weight: NDArray, shape: tuple[int, ...], name: str, rng: np.random.Generator | None
+) -> NDArray[Any]:
+    """`weight` repeated along its axes to `shape`; with `rng` shared out along the last but one."""
+    if weight.ndim != len(shape) or any(b % a for a, b in zip(weight.shape, shape, strict=True)):
+        raise ValueError(f"{name}: {weight.shape} does not grow into {shape}")
+    times = [b // a for a, b in zip(weight.shape, shape, strict=True)]
+    made = np.tile(weight, times)
+    if rng is None or times[-2] == 1:
+        return made
+    share = rng.uniform(0.5, 1.5, (times[-2], *shape[:-2], weight.shape[-2], shape[-1]))
+    share /= share.sum(axis=0)
+    # Repetition r of channel c lies at r * channels + c.
+    return (made * np.concatenate(list(share), axis=-2)).astype(weight.dtype)
