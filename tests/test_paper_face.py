@@ -195,7 +195,11 @@ def quick_course(monkeypatch: pytest.MonkeyPatch) -> None:
         replace(stage, size=size)
         for stage, size in zip(face.PAPER.stages, (32, 64, 96), strict=True)
     )
-    course = replace(face.PAPER, stages=stages)
+    before = face.PAPER.forerunner
+    assert before is not None
+    first = replace(before.stages[0], size=32)
+    before = replace(before, build=build_small, stages=(first,), then=replace(before.then, size=32))
+    course = replace(face.PAPER, stages=stages, forerunner=before)
     recipe = replace(RECIPES[NAME], train=partial(face.train, course=course), plan=course.plan)
     monkeypatch.setitem(recipes.RECIPES, NAME, recipe)
     monkeypatch.setitem(architectures.ARCHITECTURES, NAME, build_small)
@@ -211,9 +215,10 @@ def test_from_training_without_an_export_to_an_answer_in_the_app(
     common = [NAME, "--data", str(small_data), "--models", str(folder), "--run", str(run)]
     training = ["--epochs", "1", "--no-imagenet", "--no-export"]
     assert main(["train", *common, *training, "--stages", "1"]) == 0
-    first = json.loads((run / "stage1/state.json").read_text())
+    parts = ("stage1/state.json", "forerunner/stage1/state.json", "grown.weights.h5")
+    first = [(run / part).read_bytes() for part in parts]
     assert main(["train", *common, *training, "--stages", "2"]) == 0
-    assert json.loads((run / "stage1/state.json").read_text()) == first  # not trained anew
+    assert [(run / part).read_bytes() for part in parts] == first  # not trained anew
     assert not folder.exists()
     assert main(["export", *common, "--stages", "3"]) == 1
     assert main(["export", *common, "--quick"]) == 0
@@ -222,7 +227,18 @@ def test_from_training_without_an_export_to_an_answer_in_the_app(
     assert not info.default
     assert info.card["quantisation"] == "dynamic"
     assert info.card["input"] == {"shape": ["n", 64, 64, 3], "preprocessing": FACE_PIXELS}
-    assert info.card["initial_weights"] == "random weights"
+    assert info.card["initial_weights"].endswith("the same faces, EfficientNetB0")
+    before = info.card["forerunner"]
+    assert (before["network"], before["epochs"]) == ("EfficientNetB0", 1)
+    assert before["stages"][0]["initial_weights"] == "random weights"
+    hours = sum(
+        json.loads((run / part / "state.json").read_text())["seconds"]
+        for part in ("forerunner/stage1", "stage1", "stage2")
+    )
+    assert info.card["wall_time_hours"] == round(hours / 3600, 2)
+    rows = list(csv.DictReader((folder / NAME / "history.csv").open()))
+    assert [row["network"] for row in rows] == ["EfficientNetB0", NAME, NAME]
+    assert [row["stage"] for row in rows] == ["1", "2", "3"]
     assert info.card["stages_left_out"] == ["96 px"]
     assert "--stages 2 --no-imagenet" in info.card["command"]
     assert [stage["stage"]["size"] for stage in info.card["stages"]] == [32, 64]
@@ -230,7 +246,8 @@ def test_from_training_without_an_export_to_an_answer_in_the_app(
     card = (folder / NAME / "README.md").read_text()
     assert "Only 2 of its 3 stages of training took place" in card
     assert "at 96 px; it is used at 64 px" in card
-    assert "It began with random weights." in card
+    assert "It began with weights grown from those of a smaller network" in card
+    assert "EfficientNetB0 had begun with random weights and had 1 epochs" in card
 
     # The float network and the file that ships answer alike.
     best = run / "stage2/best.weights.h5"

@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--no-imagenet",
         action="store_true",
-        help="start from random weights where ImageNet's would be taken",
+        help="go without ImageNet's weights where they would be taken",
     )
     train.add_argument(
         "--no-export",

@@ -53,6 +53,15 @@ def _how_far(card: dict[str, Any]) -> str:
     parts = []
     if "initial_weights" in card:
         parts.append(f"It began with {card['initial_weights']}.")
+    if before := card.get("forerunner"):
+        parts.append(
+            f"{before['network']} had begun with {before['stages'][0]['initial_weights']} and had "
+            f"{before['epochs']} epochs, "
+            + ", then ".join(_stage(stage) for stage in before["stages"])
+            + f"; it came to {before['validation_score']:.1%} on validation data. Its channels "
+            "were then repeated and blocks that added nothing yet were put in, so that the large "
+            "network answered as it did."
+        )
     if left_out := card.get("stages_left_out"):
         done = len(card["stages"])
         parts.append(

@@ -208,7 +208,8 @@ def train(
     ----------
     epochs : of every stage, instead of its own. fraction : share of the faces to train on.
     stages : how many of the course's stages, the first ones; all by default.
-    imagenet : False starts from random weights where the course would take ImageNet's.
+    imagenet : False goes without ImageNet's weights where the course would take them: it grows
+        out of the course's forerunner, or starts from random weights where that has none.
     """
     splits = fer2013.training_splits(data)
     for name in ("train", "validation"):

@@ -60,6 +60,8 @@ class Recipe:
     """Its stages in a word each, where the last ones can be left out."""
     imagenet: bool = False
     """Whether it starts from ImageNet's weights where these can be had."""
+    forerunner: str = ""
+    """Name of the smaller network that it grows out of where they cannot."""
 
 
 def _face_examples(data: Path) -> list[NDArray[np.float32]]:
@@ -139,6 +141,7 @@ RECIPES: dict[str, Recipe] = {
         largest_bytes=LARGE_BYTES,
         plan=face.PAPER.plan,
         imagenet=True,
+        forerunner="EfficientNetB0",
     ),
     "face-cnn-robust": Recipe(
         task="face",

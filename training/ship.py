@@ -28,6 +28,7 @@ from training.export import (
     write_folder,
     write_json,
 )
+from training.face import FORERUNNER
 from training.files import DataSetError
 from training.loop import finished
 from training.provenance import made_with
@@ -71,7 +72,8 @@ def ship(
         ]
     )
     examples = [] if quick else recipe.examples(data)
-    card = _card(name, recipe, parameters(network), trained) | made_with(run)
+    before = _forerunner(recipe, run)
+    card = _card(name, recipe, parameters(network), trained, before) | made_with(run)
     if called and called != name:
         card.update(name=called, title=f"{recipe.title} ({called})", default=False)
     measured: dict[str, Any] = {}
@@ -100,7 +102,9 @@ def ship(
         quantisation=quantisation,
         quantisations=measured,
     )
-    folder = write_folder(card["name"], content, card, _history(trained), models)
+    folder = write_folder(
+        card["name"], content, card, _history(_named(before, trained, name)), models
+    )
     write_evaluation(folder, data)
     return folder
 
@@ -150,6 +154,22 @@ def finished_stages(run: Path, most: int | None = None) -> list[Path]:
     return stages
 
 
+def _forerunner(recipe: Recipe, run: Path) -> dict[str, list[Path]]:
+    """Stages of the smaller network that the run's network grew out of, under its name, if any."""
+    folder = run / FORERUNNER
+    return {recipe.forerunner: finished_stages(folder)} if folder.exists() else {}
+
+
+def _named(
+    before: dict[str, list[Path]], members: dict[str, list[Path]], name: str
+) -> dict[str, list[Path]]:
+    """Stages of all networks in the order of training; a single one has no name unless another
+    went before it."""
+    if not before:
+        return members
+    return before | {member or name: stages for member, stages in members.items()}
+
+
 def _state(stage: Path) -> dict[str, Any]:
     return json.loads((stage / "state.json").read_text())
 
@@ -184,10 +204,30 @@ def _how_far(recipe: Recipe, members: dict[str, list[Path]]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value}
 
 
+def _grown_from(before: dict[str, list[Path]]) -> dict[str, Any]:
+    """What the smaller network went through that a network grew out of, if it did."""
+    for network, stages in before.items():
+        states = [_state(stage) for stage in stages]
+        return {
+            "forerunner": {
+                "network": network,
+                "epochs": sum(state["epoch"] for state in states),
+                "validation_score": round(states[-1]["best"], 4),
+                "stages": [state["recipe"] for state in states],
+            }
+        }
+    return {}
+
+
 def _card(
-    name: str, recipe: Recipe, parameters: int, members: dict[str, list[Path]]
+    name: str,
+    recipe: Recipe,
+    parameters: int,
+    members: dict[str, list[Path]],
+    before: dict[str, list[Path]],
 ) -> dict[str, Any]:
     states = [_state(stage) for stages in members.values() for stage in stages]
+    earlier = [_state(stage) for stages in before.values() for stage in stages]
     return {
         "name": name,
         "task": recipe.task,
@@ -200,6 +240,7 @@ def _card(
         "default": recipe.default,
         "recipe": name,
         **_how_far(recipe, members),
+        **_grown_from(before),
         "data": recipe.data,
         "held_apart": recipe.held_apart,
         "stages": [
@@ -210,7 +251,7 @@ def _card(
         "epochs": sum(state["epoch"] for state in states),
         "seed": states[0]["recipe"]["schedule"]["seed"],
         "git_commit": states[-1]["git_commit"],
-        "wall_time_hours": round(sum(state["seconds"] for state in states) / 3600, 2),
+        "wall_time_hours": round(sum(x["seconds"] for x in earlier + states) / 3600, 2),
         "limits": recipe.limits,
         "licence_of_weights": "CC BY-NC-SA 4.0 (research; the data allow no commercial use)",
         "licence_of_data": recipe.data_licence,
