@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from keras.src.applications import efficientnet
 
-from training import pointwise
 from training.architectures import ARCHITECTURES, SMALLER_EFFICIENTNET, face_efficientnetb7
 from training.grow import grow, quick_to_average, without_dropout
 from training.loop import one_hot
@@ -134,7 +133,7 @@ def test_a_beginner_has_nothing_that_holds_it_back() -> None:
     assert sum(float(loss) for loss in model.losses) == 0
 
 
-def test_matrix_products_learn_as_convolutions_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_matrix_products_learn_as_convolutions_do() -> None:
     def stepped(model: keras.Model) -> tuple[float, list[np.ndarray]]:
         trained = keras.Model(model.input, model.output["logits"])
         trained.compile(
@@ -143,7 +142,6 @@ def test_matrix_products_learn_as_convolutions_do(monkeypatch: pytest.MonkeyPatc
         loss = trained.train_on_batch(pictures(), one_hot(np.array([0, 1, 2, 3]), 7))
         return float(np.ravel(loss)[0]), model.get_weights()
 
-    monkeypatch.setattr(pointwise, "has_accelerator", lambda: False)
     plain, quick = (without_dropout(network(0.25, 1.0)) for _ in range(2))
     assert as_matrix_products(quick) is quick
     kinds = [
@@ -159,9 +157,3 @@ def test_matrix_products_learn_as_convolutions_do(monkeypatch: pytest.MonkeyPatc
     assert loss == pytest.approx(expected, rel=1e-4)
     for found, weight in zip(weights, wanted, strict=True):
         np.testing.assert_allclose(found, weight, rtol=1e-3, atol=1e-4)
-
-
-def test_an_accelerator_keeps_its_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pointwise, "has_accelerator", lambda: True)
-    model = as_matrix_products(network(0.25, 0.1))
-    assert not any("convolution_op" in vars(x) for x in inner_layers(model))

@@ -21,9 +21,10 @@ from training import checks, fer2013
 from training.architectures import SMALLER_EFFICIENTNET, face_efficientnetb7, take_imagenet_weights
 from training.augment_face import GENTLE, KERAS, STRONG, FaceAugmentation, augmented_faces
 from training.grow import grow, quick_to_average, without_dropout
-from training.loop import Batches, Schedule, fit, one_hot
+from training.loop import Batches, Schedule, Stepped, fit, one_hot
 from training.mixing import cut_and_mixed, mixed_up
 from training.pointwise import as_matrix_products
+from training.precision import has_accelerator
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,14 @@ class Course:
     preprocessing: str = FACE_TENSOR
     """By which function of `core.face.tensor` faces become the network's input. With
     `face_tensor` the network is validated on whole 48 px faces, with `face_pixels` on faces as
-    large as the stage's."""
+    large as those it has just been trained on."""
     imagenet: bool = False
     """Whether it starts from ImageNet's weights where these can be had."""
     forerunner: Forerunner | None = None
     """What it grows out of where ImageNet's weights cannot be had; random weights by default."""
-    pointwise: bool = False
-    """Whether its 1x1 convolutions are trained as products of matrices (`training.pointwise`)."""
+    small_layers: bool = False
+    """Whether it is a network of many small layers, with which processors need help: its 1x1
+    convolutions as products of matrices, and batch by batch."""
     workers: int = 1
     """Threads that make batches beside the network."""
 
@@ -119,7 +121,8 @@ def _beginner() -> keras.Model:
 
 _FROM_NOTHING = Stage(
     Schedule(
-        epochs=22,
+        epochs=20,
+        decay_epochs=22,
         learning_rate=0.05,
         warmup_epochs=1.0,
         label_smoothing=0.0,
@@ -127,7 +130,7 @@ _FROM_NOTHING = Stage(
     ),
     64,
     GENTLE,
-    small_share=0.64,
+    small_share=0.7,
 )
 """What gets an EfficientNet going from random weights: SGD rather than Adamax, faces little
 changed."""
@@ -164,8 +167,8 @@ PAPER = Course(
             KERAS,
         ),
     ),
-    pointwise=True,
-    workers=2,
+    small_layers=True,
+    workers=4,
 )
 """Twelve times the arithmetic lies between the first size and the last, so the many epochs are
 spent on small pictures, in batches so large that a processor is kept busy by the many small
@@ -346,9 +349,10 @@ def train_stage(
     weight = weights_of(faces.labels) if stage.balanced else None
     takes_any = course.preprocessing == FACE_TENSOR
     judged = resized(validation.images, stage.judged_size) if takes_any else validation.images
-    whole = FaceInput(course.preprocessing, stage.judged_size if takes_any else stage.size)
+    size = stage.size
 
     def epoch_batches(epoch: int) -> Batches:
+        nonlocal size
         order = np.random.default_rng([schedule.seed, epoch]).permutation(len(faces))
         size = stage.small_size if epoch < schedule.epochs * stage.small_share else stage.size
 
@@ -370,6 +374,8 @@ def train_stage(
         return batches
 
     def validation_score(model: keras.Model) -> dict[str, float]:
+        # Networks that were made for one size are judged by the one that they are learning.
+        whole = FaceInput(course.preprocessing, stage.judged_size if takes_any else size)
         logits = predicted_logits(model, judged, whole)
         chosen = probabilities(logits)[np.arange(len(validation)), validation.labels]
         accuracy = float(np.mean(logits.argmax(axis=1) == validation.labels))
@@ -377,9 +383,17 @@ def train_stage(
         return {"accuracy": accuracy, "loss": loss, "score": accuracy}
 
     recipe = {"examples": len(faces), "stage": {**asdict(stage), "schedule": None}, **facts}
-    made = (lambda: as_matrix_products(build())) if course.pointwise else build
+    helped = course.small_layers and not has_accelerator()
     return fit(
-        made, schedule, steps, epoch_batches, validation_score, run, start=start, recipe=recipe
+        (lambda: as_matrix_products(build())) if helped else build,
+        schedule,
+        steps,
+        epoch_batches,
+        validation_score,
+        run,
+        start=start,
+        recipe=recipe,
+        one_epoch=Stepped() if helped else None,
     )
 
 

@@ -12,16 +12,13 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from training.precision import has_accelerator
-
 
 def as_matrix_products(network: keras.Model) -> keras.Model:
-    """The network itself, its 1x1 convolutions calculated as matrix products where that is faster.
+    """The network itself, its 1x1 convolutions calculated as matrix products.
 
-    For training alone: converters know convolutions better.
+    For training without an accelerator alone: graphics processors and converters know convolutions
+    better.
     """
-    if has_accelerator():
-        return network
     for layer in network.layers:
         if isinstance(layer, keras.Model):
             as_matrix_products(layer)
