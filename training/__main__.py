@@ -260,9 +260,9 @@ def _asked_of(recipe: Recipe, parsed: argparse.Namespace) -> dict[str, Any]:
 def _check_stages(recipe: Recipe, parsed: argparse.Namespace) -> None:
     from training.files import DataSetError
 
-    if (parsed.stages or 0) > len(recipe.plan):
-        stages = len(recipe.plan) or "no"
-        raise DataSetError(f"{parsed.name} has {stages} stages to choose from.")
+    count = len(recipe.plan) + bool(recipe.forerunner)
+    if (parsed.stages or 0) > count:
+        raise DataSetError(f"{parsed.name} has {count or 'no'} stages to choose from.")
 
 
 def _export(parsed: argparse.Namespace) -> None:

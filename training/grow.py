@@ -62,8 +62,9 @@ def grow(small: keras.Model, large: keras.Model, seed: int = 7) -> None:
         elif not layer.name.startswith("block"):
             raise ValueError(f"{layer.name} of {large.name} has no counterpart")
         elif layer.name.endswith("project_bn"):
-            gamma, *rest = layer.get_weights()
-            layer.set_weights([np.zeros_like(gamma), *rest])  # the block adds nothing yet
+            gamma, beta, *statistics = layer.get_weights()
+            # The block adds nothing yet.
+            layer.set_weights([np.zeros_like(gamma), np.zeros_like(beta), *statistics])
     if learnt:
         raise ValueError(f"{large.name} has no {', '.join(sorted(learnt))}")
 

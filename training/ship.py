@@ -199,9 +199,15 @@ def _how_far(recipe: Recipe, members: dict[str, list[Path]]) -> dict[str, Any]:
     stages = next(iter(members.values()))
     facts = {
         "initial_weights": _state(stages[0])["recipe"].get("initial_weights"),
-        "stages_left_out": list(recipe.plan[len(stages) :]),
+        "stages_left_out": _left_out(recipe, _state(stages[-1])),
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _left_out(recipe: Recipe, state: dict[str, Any]) -> list[str]:
+    """Planned stages with larger faces than those of the last one that took place."""
+    size = state["recipe"].get("stage", {}).get("size", 0)
+    return [stage for stage in recipe.plan if int(stage.removesuffix(" px")) > size]
 
 
 def _grown_from(before: dict[str, list[Path]]) -> dict[str, Any]:
