@@ -119,7 +119,11 @@ def known_head() -> keras.Model:
 
 def test_the_course_grows_its_pictures_with_adamax() -> None:
     assert face.PAPER.plan == ("64 px", "128 px", "224 px")
-    for stage in face.PAPER.stages:
+    before = face.PAPER.forerunner
+    assert before is not None
+    assert before.name == RECIPES[NAME].forerunner
+    assert {stage.size for stage in (*before.stages, before.then)} == {32}
+    for stage in (before.then, *face.PAPER.stages):
         assert stage.schedule.optimiser == "adamax"
         assert stage.schedule.label_smoothing == 0
         assert stage.size % 32 == 0
@@ -193,7 +197,7 @@ def quick_course(monkeypatch: pytest.MonkeyPatch) -> None:
     """The smallest network on small pictures, with the same machinery."""
     stages = tuple(
         replace(stage, size=size)
-        for stage, size in zip(face.PAPER.stages, (32, 64, 96), strict=True)
+        for stage, size in zip(face.PAPER.stages, (64, 96, 128), strict=True)
     )
     before = face.PAPER.forerunner
     assert before is not None
@@ -215,12 +219,12 @@ def test_from_training_without_an_export_to_an_answer_in_the_app(
     common = [NAME, "--data", str(small_data), "--models", str(folder), "--run", str(run)]
     training = ["--epochs", "1", "--no-imagenet", "--no-export"]
     assert main(["train", *common, *training, "--stages", "1"]) == 0
-    parts = ("stage1/state.json", "forerunner/stage1/state.json", "grown.weights.h5")
+    parts = ("stage1/state.json", "forerunner/stage2/state.json", "grown.weights.h5")
     first = [(run / part).read_bytes() for part in parts]
     assert main(["train", *common, *training, "--stages", "2"]) == 0
     assert [(run / part).read_bytes() for part in parts] == first  # not trained anew
     assert not folder.exists()
-    assert main(["export", *common, "--stages", "3"]) == 1
+    assert main(["export", *common, "--stages", "3"]) == 1  # not trained yet
     assert main(["export", *common, "--quick"]) == 0
 
     info = models.read_info(folder / NAME)
@@ -229,25 +233,25 @@ def test_from_training_without_an_export_to_an_answer_in_the_app(
     assert info.card["input"] == {"shape": ["n", 64, 64, 3], "preprocessing": FACE_PIXELS}
     assert info.card["initial_weights"].endswith("the same faces, EfficientNetB0")
     before = info.card["forerunner"]
-    assert (before["network"], before["epochs"]) == ("EfficientNetB0", 1)
+    assert (before["network"], before["epochs"]) == ("EfficientNetB0", 2)
     assert before["stages"][0]["initial_weights"] == "random weights"
     hours = sum(
         json.loads((run / part / "state.json").read_text())["seconds"]
-        for part in ("forerunner/stage1", "stage1", "stage2")
+        for part in ("forerunner/stage1", "forerunner/stage2", "stage1", "stage2")
     )
     assert info.card["wall_time_hours"] == round(hours / 3600, 2)
     rows = list(csv.DictReader((folder / NAME / "history.csv").open()))
-    assert [row["network"] for row in rows] == ["EfficientNetB0", NAME, NAME]
-    assert [row["stage"] for row in rows] == ["1", "2", "3"]
-    assert info.card["stages_left_out"] == ["96 px"]
+    assert [row["network"] for row in rows] == ["EfficientNetB0", "EfficientNetB0", NAME, NAME]
+    assert [row["stage"] for row in rows] == ["1", "2", "3", "4"]
+    assert info.card["stages_left_out"] == ["96 px", "128 px"]
     assert "--stages 2 --no-imagenet" in info.card["command"]
     assert [stage["stage"]["size"] for stage in info.card["stages"]] == [32, 64]
     assert set(info.evaluation["splits"]) == {"validation", "test", "test-distinct"}
     card = (folder / NAME / "README.md").read_text()
-    assert "Only 2 of its 3 stages of training took place" in card
-    assert "at 96 px; it is used at 64 px" in card
+    assert "Only 2 of its 4 stages of training took place" in card
+    assert "at 96 px and 128 px; it is used at 64 px" in card
     assert "It began with weights grown from those of a smaller network" in card
-    assert "EfficientNetB0 had begun with random weights and had 1 epochs" in card
+    assert "EfficientNetB0 had begun with random weights and had 2 epochs" in card
 
     # The float network and the file that ships answer alike.
     best = run / "stage2/best.weights.h5"
@@ -289,7 +293,7 @@ def test_what_a_recipe_cannot_do_is_said(
 ) -> None:
     common = ["--data", str(tmp_path), "--run", str(tmp_path / "run")]
     for name, option, words in (
-        (NAME, ["--stages", "4"], "has 3 stages"),
+        (NAME, ["--stages", "5"], "has 4 stages"),
         ("voice-cnn", ["--stages", "1"], "has no stages"),
         ("face-cnn", ["--no-imagenet"], "random weights anyway"),
     ):
