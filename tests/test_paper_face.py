@@ -201,8 +201,7 @@ def quick_course(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     before = face.PAPER.forerunner
     assert before is not None
-    first = replace(before.stages[0], size=32)
-    before = replace(before, build=build_small, stages=(first,), then=replace(before.then, size=32))
+    before = replace(before, build=build_small)
     course = replace(face.PAPER, stages=stages, forerunner=before)
     recipe = replace(RECIPES[NAME], train=partial(face.train, course=course), plan=course.plan)
     monkeypatch.setitem(recipes.RECIPES, NAME, recipe)
