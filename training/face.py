@@ -170,7 +170,7 @@ PAPER = Course(
             ),
         ),
         then=Stage(
-            replace(_ADAMAX, epochs=3, batch_size=128, learning_rate=5e-4, warmup_epochs=0.2),
+            replace(_ADAMAX, epochs=2, batch_size=128, learning_rate=5e-4, warmup_epochs=0.2),
             32,
             KERAS,
         ),
