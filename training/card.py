@@ -64,9 +64,11 @@ def _how_far(card: dict[str, Any]) -> str:
         )
     if left_out := card.get("stages_left_out"):
         done = len(card["stages"])
+        *sizes, last = left_out
+        follow = f"{', '.join(sizes)} and {last}" if sizes else last
         parts.append(
             f"Only {done} of its {done + len(left_out)} stages of training took place, "
-            f"without what was to follow at {' and '.join(left_out)}; it is used at "
+            f"without what was to follow at {follow}; it is used at "
             f"{card['input']['shape'][1]} px."
         )
     return " ".join(parts)
