@@ -287,6 +287,44 @@ def test_from_training_without_an_export_to_an_answer_in_the_app(
     assert caught.value.code == "damaged_model"
 
 
+@pytest.mark.usefixtures("quick_course")
+def test_a_run_that_began_otherwise_is_refused_before_anything_is_trained(
+    small_data: Path,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    state = tmp_path / "run/stage1/state.json"
+    state.parent.mkdir(parents=True)
+    state.write_text(json.dumps({"recipe": {"initial_weights": "random weights"}}))
+    common = ["--data", str(small_data), "--run", str(tmp_path / "run")]
+    assert main(["train", NAME, *common, "--no-imagenet", "--no-export"]) == 1
+    assert "did not begin with weights grown" in capsys.readouterr().err
+    assert not (tmp_path / "run/forerunner").exists()
+
+
+def test_growth_that_is_repeated_takes_the_forerunner_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = face.PAPER.forerunner
+    assert before is not None
+    before = replace(before, build=build_small)
+    asked: list[Path] = []
+
+    def trained(_build: object, _splits: object, run: Path, *_: object) -> Path:
+        asked.append(run)
+        path = tmp_path / "best.weights.h5"
+        build_small().save_weights(path)
+        return path
+
+    monkeypatch.setattr(face, "_through", trained)
+    path = tmp_path / "grown.weights.h5"
+    path.write_bytes(b"of a run that was broken off")
+    face._grow(build_small, {}, tmp_path, face.PAPER, before, None, 1.0, path, "random weights")
+    build_small().load_weights(path)
+    assert asked == [tmp_path / face.FORERUNNER]
+    assert {x.name for x in tmp_path.iterdir()} == {path.name, "best.weights.h5"}
+
+
 def test_what_a_recipe_cannot_do_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

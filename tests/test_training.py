@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
+import types
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -447,6 +449,17 @@ def test_bfloat16_is_left_to_processors_that_have_it(tmp_path, monkeypatch, cpui
 
 
 # --- data -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_torch_is_asked_for_its_accelerator_itself(
+    monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    torch = types.ModuleType("torch")
+    monkeypatch.setattr(torch, "cuda", types.SimpleNamespace(is_available=lambda: there), False)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    assert precision.has_accelerator() is there
 
 
 def test_training_faces_hold_no_copy_of_a_held_out_one(small_data):

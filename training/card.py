@@ -31,9 +31,11 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
         f"`{card.get('command') or _usual_command(card)}`: {card['epochs']} epochs, "
         + ", then ".join(_stage(stage) for stage in card["stages"])
         + f"; seed {card['seed']}, "
-        f"{card['wall_time_hours']:.1f} h on {card['hardware']}; commit `{card['git_commit']}`; "
+        f"{card['wall_time_hours']:.1f} h{_of_it(card)} on {card['hardware']}; "
+        f"commit `{card['git_commit']}`; "
         + ", ".join(f"{k} {v}" for k, v in card["versions"].items())
         + f". Temperature {card['temperature']}, fitted on validation data.",
+        card.get("note", ""),
         _quantisation(card),
         "## Limits",
         card["limits"] + " It reads expressions, not inner feelings, and must not be used to judge "
@@ -46,6 +48,13 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
 
 def _usual_command(card: dict[str, Any]) -> str:
     return f"python -m training train {card['name']} --data PATH"
+
+
+def _of_it(card: dict[str, Any]) -> str:
+    """How much of the time a forerunner took, if there was one."""
+    if before := card.get("forerunner"):
+        return f", {before['wall_time_hours']:.1f} h of it for {before['network']},"
+    return ""
 
 
 def _how_far(card: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from core.models import Model, find, probabilities
 from training import checks, fer2013
 from training.architectures import SMALLER_EFFICIENTNET, face_efficientnetb7, take_imagenet_weights
 from training.augment_face import GENTLE, KERAS, STRONG, FaceAugmentation, augmented_faces
+from training.files import DataSetError
 from training.grow import grow, quick_to_average, without_dropout
 from training.loop import Batches, Schedule, Stepped, fit, one_hot
 from training.mixing import cut_and_mixed, mixed_up
@@ -75,16 +76,17 @@ class Course:
     preprocessing: str = FACE_TENSOR
     """By which function of `core.face.tensor` faces become the network's input. With
     `face_tensor` the network is validated on whole 48 px faces, with `face_pixels` on faces as
-    large as those it has just been trained on."""
+    large as the stage's."""
     imagenet: bool = False
     """Whether it starts from ImageNet's weights where these can be had."""
     forerunner: Forerunner | None = None
-    """What it grows out of where ImageNet's weights cannot be had; random weights by default."""
+    """What a network that would take ImageNet's weights grows out of where these cannot be had;
+    random weights by default."""
     small_layers: bool = False
     """Whether it is a network of many small layers, with which processors need help: its 1x1
     convolutions as products of matrices, and batch by batch."""
     workers: int = 1
-    """Threads that make batches beside the network."""
+    """Threads that make batches beside the network; batch by batch it is always one."""
 
     @property
     def plan(self) -> tuple[str, ...]:
@@ -229,15 +231,18 @@ def train(
     facts: dict[str, Any] = {}
     weights: Path | None = None
     if course.imagenet:
-        weights, facts["initial_weights"] = _start(build, run, imagenet)
-        if weights is None and course.forerunner is not None:
-            before = course.forerunner
+        weights, words = _start(build, run, imagenet)
+        before = course.forerunner if weights is None else None
+        facts["initial_weights"] = words if before is None else f"{GROWN} {before.name}"
+        _same_start(run, facts["initial_weights"])
+        if before is not None:
             weights = run / "grown.weights.h5"
-            facts["initial_weights"] = f"{GROWN} {before.name}"
-            if not weights.exists():
-                _grow(build, splits, run, course, before, epochs, fraction, weights)
+            if not (_first_state(run).exists() and weights.exists()):
+                _grow(build, splits, run, course, before, epochs, fraction, weights, words)
             course = replace(course, stages=(before.then, *course.stages))
             build = _quick(build)
+    if (stages or 0) > len(course.stages):
+        raise DataSetError(f"From {facts['initial_weights']} it has {len(course.stages)} stages.")
     return _through(
         build, splits, run, course, course.stages[:stages], epochs, fraction, weights, facts
     )
@@ -246,6 +251,19 @@ def train(
 FORERUNNER = "forerunner"
 """Folder of its run, below the large network's."""
 GROWN = "weights grown from those of a smaller network that had learnt the same faces,"
+
+
+def _first_state(run: Path) -> Path:
+    return run / "stage1/state.json"
+
+
+def _same_start(run: Path, words: str) -> None:
+    """Refuse a run that began with other weights, before anything is trained for it."""
+    path = _first_state(run)
+    if path.exists() and json.loads(path.read_text())["recipe"].get("initial_weights") != words:
+        raise DataSetError(
+            f"{run} holds a run that did not begin with {words}. Remove the folder to start anew."
+        )
 
 
 def _quick(build: Callable[[], keras.Model]) -> Callable[[], keras.Model]:
@@ -261,8 +279,12 @@ def _grow(
     epochs: int | None,
     fraction: float,
     path: Path,
+    words: str,
 ) -> None:
-    """Train the forerunner from random weights and write the large network like it to `path`."""
+    """Train the forerunner and write the large network that answers like it to `path`.
+
+    `words` say what the forerunner begins with. What of it is trained already is not trained anew.
+    """
     print(f"first its forerunner, {before.name}", flush=True)
     best = _through(
         before.build,
@@ -273,12 +295,14 @@ def _grow(
         epochs,
         fraction,
         None,
-        {"initial_weights": "random weights"},
+        {"initial_weights": words},
     )
     small, large = before.build(), build()
     small.load_weights(best)
     grow(small, large)
-    large.save_weights(path)
+    part = path.with_name("growing.weights.h5")
+    large.save_weights(part)
+    part.replace(path)
 
 
 def _through(
@@ -325,7 +349,7 @@ def _fetched(build: Callable[[], keras.Model], path: Path) -> str:
     try:
         take_imagenet_weights(model)
     except Exception as error:  # noqa: BLE001  Keras raises nothing more exact
-        print(f"ImageNet's weights cannot be had, so it starts from random ones: {error}")
+        print(f"ImageNet's weights cannot be had, so it starts without them: {error}")
         return "random weights, as ImageNet's could not be had"
     model.save_weights(path)
     return "ImageNet weights"
@@ -357,10 +381,9 @@ def train_stage(
     weight = weights_of(faces.labels) if stage.balanced else None
     takes_any = course.preprocessing == FACE_TENSOR
     judged = resized(validation.images, stage.judged_size) if takes_any else validation.images
-    size = stage.size
+    whole = FaceInput(course.preprocessing, stage.judged_size if takes_any else stage.size)
 
     def epoch_batches(epoch: int) -> Batches:
-        nonlocal size
         order = np.random.default_rng([schedule.seed, epoch]).permutation(len(faces))
         size = stage.small_size if epoch < schedule.epochs * stage.small_share else stage.size
 
@@ -382,8 +405,6 @@ def train_stage(
         return batches
 
     def validation_score(model: keras.Model) -> dict[str, float]:
-        # Networks that were made for one size are judged by the one that they are learning.
-        whole = FaceInput(course.preprocessing, stage.judged_size if takes_any else size)
         logits = predicted_logits(model, judged, whole)
         chosen = probabilities(logits)[np.arange(len(validation)), validation.labels]
         accuracy = float(np.mean(logits.argmax(axis=1) == validation.labels))

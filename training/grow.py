@@ -81,7 +81,7 @@ def _inside(network: keras.Model) -> Iterator[layers.Layer]:
 def _layers(network: keras.Model) -> Iterator[layers.Layer]:
     """Those that learn."""
     for layer in _inside(network):
-        if layer.weights and not isinstance(layer, (layers.Normalization, layers.Dropout)):
+        if layer.weights and not isinstance(layer, layers.Normalization):
             yield layer
 
 

@@ -26,6 +26,10 @@ def _has_bfloat16() -> bool:
 
 
 def has_accelerator() -> bool:
+    if keras.backend.backend() == "torch":  # for which Keras lists no devices
+        import torch
+
+        return bool(torch.cuda.is_available())
     for kind in ("gpu", "tpu"):
         try:
             if keras.distribution.list_devices(kind):

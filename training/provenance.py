@@ -87,7 +87,10 @@ def note_making(run: Path, command: str) -> None:
 
 
 def made_with(run: Path) -> dict[str, Any]:
-    """`versions`, `hardware` and, where it was noted, `command` of a run's training."""
+    """`versions`, `hardware` and, where it was noted, `command` of a run's training.
+
+    Who changes a run on its way adds a `note` to the file, which the card then shows.
+    """
     try:
         found: dict[str, Any] = json.loads((run / MADE_WITH).read_text())
     except OSError:  # a run of before it was noted

@@ -28,7 +28,7 @@ from training.export import (
     write_folder,
     write_json,
 )
-from training.face import FORERUNNER
+from training.face import FORERUNNER, GROWN
 from training.files import DataSetError
 from training.loop import finished
 from training.provenance import made_with
@@ -72,7 +72,7 @@ def ship(
         ]
     )
     examples = [] if quick else recipe.examples(data)
-    before = _forerunner(recipe, run)
+    before = _forerunner(recipe, run, trained)
     card = _card(name, recipe, parameters(network), trained, before) | made_with(run)
     if called and called != name:
         card.update(name=called, title=f"{recipe.title} ({called})", default=False)
@@ -154,10 +154,10 @@ def finished_stages(run: Path, most: int | None = None) -> list[Path]:
     return stages
 
 
-def _forerunner(recipe: Recipe, run: Path) -> dict[str, list[Path]]:
+def _forerunner(recipe: Recipe, run: Path, members: dict[str, list[Path]]) -> dict[str, list[Path]]:
     """Stages of the smaller network that the run's network grew out of, under its name, if any."""
-    folder = run / FORERUNNER
-    return {recipe.forerunner: finished_stages(folder)} if folder.exists() else {}
+    began = _state(next(iter(members.values()))[0])["recipe"].get("initial_weights", "")
+    return {recipe.forerunner: finished_stages(run / FORERUNNER)} if GROWN in began else {}
 
 
 def _named(
@@ -219,6 +219,7 @@ def _grown_from(before: dict[str, list[Path]]) -> dict[str, Any]:
                 "network": network,
                 "epochs": sum(state["epoch"] for state in states),
                 "validation_score": round(states[-1]["best"], 4),
+                "wall_time_hours": round(sum(state["seconds"] for state in states) / 3600, 2),
                 "stages": [state["recipe"] for state in states],
             }
         }
