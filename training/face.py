@@ -22,7 +22,7 @@ from training.architectures import SMALLER_EFFICIENTNET, face_efficientnetb7, ta
 from training.augment_face import GENTLE, KERAS, STRONG, FaceAugmentation, augmented_faces
 from training.files import DataSetError
 from training.grow import grow, quick_to_average, without_dropout
-from training.loop import Batches, Schedule, Stepped, fit, one_hot
+from training.loop import Batches, Schedule, fit, one_hot
 from training.mixing import cut_and_mixed, mixed_up
 from training.pointwise import as_matrix_products
 from training.precision import has_accelerator
@@ -82,11 +82,11 @@ class Course:
     forerunner: Forerunner | None = None
     """What a network that would take ImageNet's weights grows out of where these cannot be had;
     random weights by default."""
-    small_layers: bool = False
-    """Whether it is a network of many small layers, with which processors need help: its 1x1
-    convolutions as products of matrices, and batch by batch."""
+    pointwise: bool = False
+    """Whether its 1x1 convolutions are trained as products of matrices where there is no
+    accelerator (`training.pointwise`)."""
     workers: int = 1
-    """Threads that make batches beside the network; batch by batch it is always one."""
+    """Threads that make batches beside the network."""
 
     @property
     def plan(self) -> tuple[str, ...]:
@@ -177,7 +177,7 @@ PAPER = Course(
             KERAS,
         ),
     ),
-    small_layers=True,
+    pointwise=True,
     workers=4,
 )
 """Twelve times the arithmetic lies between the first size and the last, so the many epochs are
@@ -412,7 +412,7 @@ def train_stage(
         return {"accuracy": accuracy, "loss": loss, "score": accuracy}
 
     recipe = {"examples": len(faces), "stage": {**asdict(stage), "schedule": None}, **facts}
-    helped = course.small_layers and not has_accelerator()
+    helped = course.pointwise and not has_accelerator()
     return fit(
         (lambda: as_matrix_products(build())) if helped else build,
         schedule,
@@ -422,7 +422,6 @@ def train_stage(
         run,
         start=start,
         recipe=recipe,
-        one_epoch=Stepped() if helped else None,
     )
 
 

@@ -6,7 +6,6 @@ import csv
 import json
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -115,38 +114,6 @@ def _fitted(
 ) -> dict[str, Any]:
     history = trained.fit(batches, verbose=0, callbacks=callbacks).history
     return {name: values[0] for name, values in history.items()}
-
-
-class Stepped:
-    """An epoch batch by batch, instead of Keras's own `fit`: for batches of one shape.
-
-    `fit` compiles for batches of any shape, for which TensorFlow has slower ways: a step of an
-    EfficientNet takes a processor twice as long.
-    """
-
-    def __init__(self) -> None:
-        self._shape: tuple[int, ...] | None = None
-
-    def __call__(
-        self, trained: keras.Model, batches: Batches, callbacks: list[keras.callbacks.Callback]
-    ) -> dict[str, Any]:
-        sums: dict[str, float] = {}
-        with ThreadPoolExecutor(1) as beside:
-            coming = beside.submit(batches.__getitem__, 0)
-            for index in range(len(batches)):
-                batch = coming.result()
-                if index + 1 < len(batches):
-                    coming = beside.submit(batches.__getitem__, index + 1)
-                if batch[0].shape != self._shape:
-                    # Else the step of another shape would be widened to any.
-                    trained.make_train_function(force=True)
-                    self._shape = batch[0].shape
-                log = trained.train_on_batch(*batch, return_dict=True)
-                for name, value in log.items():
-                    sums[name] = sums.get(name, 0.0) + float(value)
-                for callback in callbacks:
-                    callback.on_train_batch_end(index, log)
-        return {name: value / len(batches) for name, value in sums.items()}
 
 
 def plateau_rate(schedule: Schedule, scores: list[float]) -> float:
