@@ -268,6 +268,7 @@ def test_from_training_without_an_export_to_an_answer_in_the_app(
     default = models.find("face").folder
     shutil.copytree(default, folder / default.name)
     monkeypatch.setattr(models, "MODELS_FOLDER", folder)
+    monkeypatch.setattr(models, "_loaded", {})
     picture = drawn_face().data
     result = core.analyze(picture)
     assert isinstance(result, ImageResult)
