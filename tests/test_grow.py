@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 from keras.src.applications import efficientnet
 
-from training.architectures import ARCHITECTURES, SMALLER_EFFICIENTNET, face_efficientnetb7
+from training.architectures import (
+    ARCHITECTURES,
+    SMALLER_EFFICIENTNET,
+    face_efficientnetb7,
+    inner_layers,
+)
 from training.grow import grow, quick_to_average, without_dropout
 from training.loop import one_hot
 from training.pointwise import as_matrix_products
@@ -45,13 +50,6 @@ def stirred(model: keras.Model) -> keras.Model:
             )
             layer.set_weights(list(drawn))
     return model
-
-
-def inner_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    inside: list[keras.layers.Layer] = []
-    for layer in model.layers:
-        inside += inner_layers(layer) if isinstance(layer, keras.Model) else [layer]
-    return inside
 
 
 def pictures(size: int = 32, count: int = 4) -> np.ndarray:
@@ -123,7 +121,7 @@ def test_networks_that_do_not_fit_are_refused() -> None:
 
 def test_a_beginner_has_nothing_that_holds_it_back() -> None:
     model = quick_to_average(without_dropout(network(0.25, 1.0, regularised=False)))
-    inside = inner_layers(model)
+    inside = list(inner_layers(model))
     drops = [x.rate for x in inside if isinstance(x, keras.layers.Dropout)]
     norms = [x.momentum for x in inside if isinstance(x, keras.layers.BatchNormalization)]
     assert len(drops) > 1

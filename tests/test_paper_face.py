@@ -28,6 +28,7 @@ from training.__main__ import main
 from training.architectures import ARCHITECTURES, face_efficientnetb7, take_imagenet_weights
 from training.files import DataSetError
 from training.loop import Batches, Schedule, fit
+from training.provenance import MADE_WITH
 from training.recipes import RECIPES
 from training.ship import finished_stages
 
@@ -224,6 +225,8 @@ def test_from_training_without_an_export_to_an_answer_in_the_app(
     assert [(run / part).read_bytes() for part in parts] == first  # not trained anew
     assert not folder.exists()
     assert main(["export", *common, "--stages", "3"]) == 1  # not trained yet
+    making = json.loads((run / MADE_WITH).read_text())
+    (run / MADE_WITH).write_text(json.dumps({**making, "note": "Its rate was changed once."}))
     assert main(["export", *common, "--quick"]) == 0
 
     info = models.read_info(folder / NAME)
@@ -249,6 +252,7 @@ def test_from_training_without_an_export_to_an_answer_in_the_app(
     card = (folder / NAME / "README.md").read_text()
     assert "Only 2 of its 4 stages of training took place" in card
     assert "at 96 px and 128 px; it is used at 64 px" in card
+    assert "\n\nIts rate was changed once.\n\n" in card
     assert "It began with weights grown from those of a smaller network" in card
     assert "EfficientNetB0 had begun with random weights and had 2 epochs" in card
 
@@ -320,7 +324,7 @@ def test_growth_that_is_repeated_takes_the_forerunner_that_is_there(
     monkeypatch.setattr(face, "_through", trained)
     path = tmp_path / "grown.weights.h5"
     path.write_bytes(b"of a run that was broken off")
-    face._grow(build_small, {}, tmp_path, face.PAPER, before, None, 1.0, path, "random weights")
+    face._grow(before, build_small, {}, tmp_path, face.PAPER, None, 1.0, "random weights")
     build_small().load_weights(path)
     assert asked == [tmp_path / face.FORERUNNER]
     assert {x.name for x in tmp_path.iterdir()} == {path.name, "best.weights.h5"}

@@ -9,7 +9,7 @@ without any gradient, what each place (of the face) or moment (of the speech) ad
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -190,8 +190,7 @@ def face_efficientnetb7(
     Parameters
     ----------
     base : another EfficientNet in the place of the paper's, called as those of Keras are.
-    regularised : whether the head has the paper's L1 and L2 terms. A network that knows nothing yet
-        earns more by silencing its head than by reading faces, and stays silent.
+    regularised : whether the head has the paper's L1 and L2 terms.
     """
     l1, l2 = (keras.regularizers.L1, keras.regularizers.L2) if regularised else (_none, _none)
     inputs = keras.Input((None, None, 3), name="face")
@@ -278,6 +277,15 @@ def voice_cnn1d() -> keras.Model:
     scores = keras.ops.zeros_like(evidence[..., 0])
     outputs = {"logits": logits, "evidence": evidence, "scores": scores}
     return keras.Model(inputs, outputs, name="voice-cnn1d")
+
+
+def inner_layers(network: keras.Model) -> Iterator[layers.Layer]:
+    """The layers of a network and of the networks inside it."""
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from inner_layers(layer)
+        else:
+            yield layer
 
 
 def parameters(network: keras.Model) -> int:

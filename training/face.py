@@ -132,6 +132,30 @@ _NOTHING_YET = Schedule(
 """What gets an EfficientNet going from random weights: SGD rather than Adamax, and faces little
 changed, of the smallest size it takes."""
 
+SMALL_FIRST = Forerunner(
+    "EfficientNetB0",
+    _beginner,
+    (
+        Stage(_NOTHING_YET, 32, GENTLE),
+        Stage(
+            replace(
+                _NOTHING_YET,
+                epochs=6,
+                decay_epochs=None,
+                learning_rate=0.02,
+                warmup_epochs=0.2,
+            ),
+            32,
+            GENTLE,
+        ),
+    ),
+    then=Stage(
+        replace(_ADAMAX, epochs=2, batch_size=128, learning_rate=5e-4, warmup_epochs=0.2),
+        32,
+        KERAS,
+    ),
+)
+
 PAPER = Course(
     (
         Stage(replace(_ADAMAX, decay_epochs=26, batch_size=128), 64, KERAS, small_share=0.6),
@@ -154,29 +178,7 @@ PAPER = Course(
     ),
     preprocessing=FACE_PIXELS,
     imagenet=True,
-    forerunner=Forerunner(
-        "EfficientNetB0",
-        _beginner,
-        (
-            Stage(_NOTHING_YET, 32, GENTLE),
-            Stage(
-                replace(
-                    _NOTHING_YET,
-                    epochs=6,
-                    decay_epochs=None,
-                    learning_rate=0.02,
-                    warmup_epochs=0.2,
-                ),
-                32,
-                GENTLE,
-            ),
-        ),
-        then=Stage(
-            replace(_ADAMAX, epochs=2, batch_size=128, learning_rate=5e-4, warmup_epochs=0.2),
-            32,
-            KERAS,
-        ),
-    ),
+    forerunner=SMALL_FIRST,
     pointwise=True,
     workers=4,
 )
@@ -230,26 +232,30 @@ def train(
         checks.told(faces.labels, faces.left_out, f"FER2013's {name}")
     facts: dict[str, Any] = {}
     weights: Path | None = None
+    before: Forerunner | None = None
+    words = ""
     if course.imagenet:
         weights, words = _start(build, run, imagenet)
         before = course.forerunner if weights is None else None
         facts["initial_weights"] = words if before is None else f"{GROWN} {before.name}"
         _same_start(run, facts["initial_weights"])
-        if before is not None:
-            weights = run / "grown.weights.h5"
-            if not (_first_state(run).exists() and weights.exists()):
-                _grow(build, splits, run, course, before, epochs, fraction, weights, words)
-            course = replace(course, stages=(before.then, *course.stages))
-            build = _quick(build)
+    if before is not None:
+        course = replace(course, stages=(before.then, *course.stages))
     if (stages or 0) > len(course.stages):
-        raise DataSetError(f"From {facts['initial_weights']} it has {len(course.stages)} stages.")
-    return _through(
-        build, splits, run, course, course.stages[:stages], epochs, fraction, weights, facts
-    )
+        start = facts.get("initial_weights", "random weights")
+        raise DataSetError(f"From {start} it has {len(course.stages)} stages.")
+    if before is not None:
+        weights = run / GROWN_WEIGHTS
+        if not (_first_state(run).exists() and weights.exists()):
+            _grow(before, build, splits, run, course, epochs, fraction, words)
+        build = _quick(build)
+    course = replace(course, stages=course.stages[:stages])
+    return _through(build, splits, run, course, epochs, fraction, weights, facts)
 
 
 FORERUNNER = "forerunner"
 """Folder of its run, below the large network's."""
+GROWN_WEIGHTS = "grown.weights.h5"
 GROWN = "weights grown from those of a smaller network that had learnt the same faces,"
 
 
@@ -271,17 +277,16 @@ def _quick(build: Callable[[], keras.Model]) -> Callable[[], keras.Model]:
 
 
 def _grow(
+    before: Forerunner,
     build: Callable[[], keras.Model],
     splits: dict[str, fer2013.Faces],
     run: Path,
     course: Course,
-    before: Forerunner,
     epochs: int | None,
     fraction: float,
-    path: Path,
     words: str,
 ) -> None:
-    """Train the forerunner and write the large network that answers like it to `path`.
+    """Train the forerunner and write the large network that answers like it to `GROWN_WEIGHTS`.
 
     `words` say what the forerunner begins with. What of it is trained already is not trained anew.
     """
@@ -290,8 +295,7 @@ def _grow(
         before.build,
         splits,
         run / FORERUNNER,
-        course,
-        before.stages,
+        replace(course, stages=before.stages),
         epochs,
         fraction,
         None,
@@ -300,9 +304,9 @@ def _grow(
     small, large = before.build(), build()
     small.load_weights(best)
     grow(small, large)
-    part = path.with_name("growing.weights.h5")
+    part = run / "growing.weights.h5"
     large.save_weights(part)
-    part.replace(path)
+    part.replace(run / GROWN_WEIGHTS)
 
 
 def _through(
@@ -310,16 +314,15 @@ def _through(
     splits: dict[str, fer2013.Faces],
     run: Path,
     course: Course,
-    stages: tuple[Stage, ...],
     epochs: int | None,
     fraction: float,
     weights: Path | None,
     facts: dict[str, Any],
 ) -> Path:
-    """A network's way through stages, each from the best weights of the one before."""
-    for number, stage in enumerate(stages, 1):
+    """A network's way through the course, each stage from the best weights of the one before."""
+    for number, stage in enumerate(course.stages, 1):
         stage = replace(stage, schedule=stage.schedule.lasting(epochs))
-        print(f"stage {number} of {len(stages)}", flush=True)
+        print(f"stage {number} of {len(course.stages)}", flush=True)
         weights = train_stage(
             build, splits, run / f"stage{number}", course, stage, fraction, weights, facts
         )

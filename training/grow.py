@@ -17,6 +17,8 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
+from training.architectures import inner_layers
+
 MOMENTUM = 0.9
 """Of batch normalisation's averages in networks that have few steps before them: Keras's 0.99 needs
 more of them before the averages are of use."""
@@ -24,7 +26,7 @@ more of them before the averages are of use."""
 
 def quick_to_average(network: keras.Model) -> keras.Model:
     """The network itself, its batch normalisation with `MOMENTUM`; no weight changes."""
-    for layer in _layers(network):
+    for layer in inner_layers(network):
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = MOMENTUM
     return network
@@ -32,7 +34,7 @@ def quick_to_average(network: keras.Model) -> keras.Model:
 
 def without_dropout(network: keras.Model) -> keras.Model:
     """The network itself with dropout and stochastic depth switched off; no weight changes."""
-    for layer in _inside(network):
+    for layer in inner_layers(network):
         if isinstance(layer, layers.Dropout):
             layer.rate = 0.0
     return network
@@ -54,8 +56,8 @@ def grow(small: keras.Model, large: keras.Model, seed: int = 7) -> None:
         When a layer of the one has no counterpart in the other, or is no whole factor wider.
     """
     rng = np.random.default_rng(seed)
-    learnt = {layer.name: layer for layer in _layers(small)}
-    for layer in _layers(large):
+    learnt = {layer.name: layer for layer in _learning(small)}
+    for layer in _learning(large):
         source = learnt.pop(layer.name, None)
         if source is not None:
             layer.set_weights(_widened(layer, source, rng))
@@ -69,47 +71,39 @@ def grow(small: keras.Model, large: keras.Model, seed: int = 7) -> None:
         raise ValueError(f"{large.name} has no {', '.join(sorted(learnt))}")
 
 
-def _inside(network: keras.Model) -> Iterator[layers.Layer]:
-    """The layers of a network and of networks inside it."""
-    for layer in network.layers:
-        if isinstance(layer, keras.Model):
-            yield from _inside(layer)
-        else:
-            yield layer
-
-
-def _layers(network: keras.Model) -> Iterator[layers.Layer]:
-    """Those that learn."""
-    for layer in _inside(network):
+def _learning(network: keras.Model) -> Iterator[layers.Layer]:
+    """The layers of a network that have learnt something."""
+    for layer in inner_layers(network):
         if layer.weights and not isinstance(layer, layers.Normalization):
             yield layer
 
 
 def _widened(layer: layers.Layer, source: layers.Layer, rng: np.random.Generator) -> list[NDArray]:
     """The weights of `source` in the shapes of `layer`."""
-    shares = isinstance(layer, (layers.Dense, layers.Conv2D))
-    found = []
-    for number, (weight, wanted) in enumerate(
-        zip(source.get_weights(), layer.weights, strict=True)
-    ):
-        shape = tuple(int(side) for side in wanted.shape)
-        # A kernel (..., in, out) is read along its next to last axis; biases are not.
-        reads = shares and number == 0
-        found.append(_repeated(weight, shape, layer.name, rng if reads else None))
+    shapes = [tuple(weight.shape) for weight in layer.weights]
+    found = [
+        _repeated(weight, shape, layer.name)
+        for weight, shape in zip(source.get_weights(), shapes, strict=True)
+    ]
+    if isinstance(layer, (layers.Dense, layers.Conv2D)):
+        # A kernel (..., in, out) reads what is repeated; biases and depthwise kernels do not.
+        found[0] *= _shares(shapes[0], source.kernel.shape[-2], rng)
     return found
 
 
-def _repeated(
-    weight: NDArray, shape: tuple[int, ...], name: str, rng: np.random.Generator | None
-) -> NDArray[Any]:
-    """`weight` repeated along its axes to `shape`; with `rng` shared out along the last but one."""
+def _repeated(weight: NDArray, shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    """`weight` repeated along its axes to `shape`."""
     if weight.ndim != len(shape) or any(b % a for a, b in zip(weight.shape, shape, strict=True)):
         raise ValueError(f"{name}: {weight.shape} does not grow into {shape}")
-    times = [b // a for a, b in zip(weight.shape, shape, strict=True)]
-    made = np.tile(weight, times)
-    if rng is None or times[-2] == 1:
-        return made
-    share = rng.uniform(0.5, 1.5, (times[-2], *shape[:-2], weight.shape[-2], shape[-1]))
-    share /= share.sum(axis=0)
-    # Repetition r of channel c lies at r * channels + c.
-    return (made * np.concatenate(list(share), axis=-2)).astype(weight.dtype)
+    return np.tile(weight, [b // a for a, b in zip(weight.shape, shape, strict=True)])
+
+
+def _shares(shape: tuple[int, ...], channels: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """What each repetition of each of `channels` is weighted with in a kernel of `shape`.
+
+    Repetition r of channel c lies at r * channels + c; the shares of a channel add up to 1.
+    """
+    *place, inside, outside = shape
+    drawn = rng.uniform(0.5, 1.5, (*place, inside // channels, channels, outside))
+    drawn /= drawn.sum(axis=-3, keepdims=True)
+    return drawn.reshape(shape).astype(np.float32)

@@ -12,6 +12,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from training.architectures import inner_layers
+
 
 def as_matrix_products(network: keras.Model) -> keras.Model:
     """The network itself, its 1x1 convolutions calculated as matrix products.
@@ -19,10 +21,8 @@ def as_matrix_products(network: keras.Model) -> keras.Model:
     For training without an accelerator alone: graphics processors and converters know convolutions
     better.
     """
-    for layer in network.layers:
-        if isinstance(layer, keras.Model):
-            as_matrix_products(layer)
-        elif _is_pointwise(layer):
+    for layer in inner_layers(network):
+        if _is_pointwise(layer):
             layer.convolution_op = _product
     return network
 

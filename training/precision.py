@@ -26,6 +26,7 @@ def _has_bfloat16() -> bool:
 
 
 def has_accelerator() -> bool:
+    """Whether Keras calculates on a GPU or TPU."""
     if keras.backend.backend() == "torch":  # for which Keras lists no devices
         import torch
 

@@ -141,7 +141,7 @@ RECIPES: dict[str, Recipe] = {
         largest_bytes=LARGE_BYTES,
         plan=face.PAPER.plan,
         imagenet=True,
-        forerunner="EfficientNetB0",
+        forerunner=face.SMALL_FIRST.name,
     ),
     "face-cnn-robust": Recipe(
         task="face",

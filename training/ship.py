@@ -72,7 +72,7 @@ def ship(
         ]
     )
     examples = [] if quick else recipe.examples(data)
-    before = _forerunner(recipe, run, trained)
+    before = _forerunner(run, trained)
     card = _card(name, recipe, parameters(network), trained, before) | made_with(run)
     if called and called != name:
         card.update(name=called, title=f"{recipe.title} ({called})", default=False)
@@ -102,9 +102,9 @@ def ship(
         quantisation=quantisation,
         quantisations=measured,
     )
-    folder = write_folder(
-        card["name"], content, card, _history(_named(before, trained, name)), models
-    )
+    if before:  # whose epochs are told from those of what grew out of it
+        trained = {recipe.forerunner: before, name: trained[""]}
+    folder = write_folder(card["name"], content, card, _history(trained), models)
     write_evaluation(folder, data)
     return folder
 
@@ -154,20 +154,10 @@ def finished_stages(run: Path, most: int | None = None) -> list[Path]:
     return stages
 
 
-def _forerunner(recipe: Recipe, run: Path, members: dict[str, list[Path]]) -> dict[str, list[Path]]:
-    """Stages of the smaller network that the run's network grew out of, under its name, if any."""
+def _forerunner(run: Path, members: dict[str, list[Path]]) -> list[Path]:
+    """Stages of the smaller network that the run's network grew out of, if it did."""
     began = _state(next(iter(members.values()))[0])["recipe"].get("initial_weights", "")
-    return {recipe.forerunner: finished_stages(run / FORERUNNER)} if GROWN in began else {}
-
-
-def _named(
-    before: dict[str, list[Path]], members: dict[str, list[Path]], name: str
-) -> dict[str, list[Path]]:
-    """Stages of all networks in the order of training; a single one has no name unless another
-    went before it."""
-    if not before:
-        return members
-    return before | {member or name: stages for member, stages in members.items()}
+    return finished_stages(run / FORERUNNER) if GROWN in began else []
 
 
 def _state(stage: Path) -> dict[str, Any]:
@@ -210,20 +200,23 @@ def _left_out(recipe: Recipe, state: dict[str, Any]) -> list[str]:
     return [stage for stage in recipe.plan if int(stage.removesuffix(" px")) > size]
 
 
-def _grown_from(before: dict[str, list[Path]]) -> dict[str, Any]:
+def _grown_from(recipe: Recipe, states: list[dict[str, Any]]) -> dict[str, Any]:
     """What the smaller network went through that a network grew out of, if it did."""
-    for network, stages in before.items():
-        states = [_state(stage) for stage in stages]
-        return {
-            "forerunner": {
-                "network": network,
-                "epochs": sum(state["epoch"] for state in states),
-                "validation_score": round(states[-1]["best"], 4),
-                "wall_time_hours": round(sum(state["seconds"] for state in states) / 3600, 2),
-                "stages": [state["recipe"] for state in states],
-            }
+    if not states:
+        return {}
+    return {
+        "forerunner": {
+            "network": recipe.forerunner,
+            "epochs": sum(state["epoch"] for state in states),
+            "validation_score": round(states[-1]["best"], 4),
+            "wall_time_hours": _hours(states),
+            "stages": [state["recipe"] for state in states],
         }
-    return {}
+    }
+
+
+def _hours(states: list[dict[str, Any]]) -> float:
+    return round(sum(state["seconds"] for state in states) / 3600, 2)
 
 
 def _card(
@@ -231,10 +224,10 @@ def _card(
     recipe: Recipe,
     parameters: int,
     members: dict[str, list[Path]],
-    before: dict[str, list[Path]],
+    before: list[Path],
 ) -> dict[str, Any]:
     states = [_state(stage) for stages in members.values() for stage in stages]
-    earlier = [_state(stage) for stages in before.values() for stage in stages]
+    earlier = [_state(stage) for stage in before]
     return {
         "name": name,
         "task": recipe.task,
@@ -247,7 +240,7 @@ def _card(
         "default": recipe.default,
         "recipe": name,
         **_how_far(recipe, members),
-        **_grown_from(before),
+        **_grown_from(recipe, earlier),
         "data": recipe.data,
         "held_apart": recipe.held_apart,
         "stages": [
@@ -258,7 +251,7 @@ def _card(
         "epochs": sum(state["epoch"] for state in states),
         "seed": states[0]["recipe"]["schedule"]["seed"],
         "git_commit": states[-1]["git_commit"],
-        "wall_time_hours": round(sum(x["seconds"] for x in earlier + states) / 3600, 2),
+        "wall_time_hours": _hours(earlier + states),
         "limits": recipe.limits,
         "licence_of_weights": "CC BY-NC-SA 4.0 (research; the data allow no commercial use)",
         "licence_of_data": recipe.data_licence,
