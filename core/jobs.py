@@ -295,18 +295,22 @@ def progress(job: Job) -> Progress:
 
 
 def _history(job: Job) -> History | None:
-    parts = []
-    for number, path in enumerate(sorted((job.folder / "checkpoints").rglob("stage*/history.csv"))):
+    parts, networks = [], []
+    place = job.folder / "checkpoints"
+    for number, path in enumerate(sorted(place.rglob("stage*/history.csv"))):
         try:
             columns = read_history(path).columns
         except DuetError:  # being written just now
             continue
         parts.append({**columns, "stage": np.full(len(columns["epoch"]), number + 1.0)})
+        network = path.parent.parent.relative_to(place).name
+        networks += [network] * len(columns["epoch"])
     if not parts:
         return None
     names = [name for name in parts[0] if all(name in part for part in parts)]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
-    return History({**joined, "epoch": np.arange(1.0, len(joined["epoch"]) + 1)})
+    columns = {**joined, "epoch": np.arange(1.0, len(networks) + 1)}
+    return History(columns, tuple(networks) if len(set(networks)) > 1 else ())
 
 
 def _left(history: History | None, total: int) -> float | None:

@@ -209,6 +209,8 @@ class History:
     """What was logged of every epoch: column -> numbers (epochs,), NaN where there is none."""
 
     columns: dict[str, NDArray[np.float64]]
+    network: tuple[str, ...] = ()
+    """Of every epoch, which network learnt; () where there was only one."""
 
     def __len__(self) -> int:
         return len(self.columns["epoch"])
@@ -217,15 +219,31 @@ class History:
         return self.columns.get(name)
 
     @property
-    def best(self) -> int | None:
-        """Row of the epoch that validated best in the last stage: its weights were kept."""
+    def networks(self) -> list[tuple[str, NDArray[np.int64]]]:
+        """(name, its rows) of the networks that learnt one after the other."""
+        if not self.network:
+            return [("", np.arange(len(self)))]
+        names = np.array(self.network)
+        return [(name, np.flatnonzero(names == name)) for name in dict.fromkeys(self.network)]
+
+    @property
+    def kept(self) -> list[int]:
+        """Row of the epoch of each network that validated best in its last stage.
+
+        Its weights were kept. Nothing where no validation was logged.
+        """
         score = next(
             (self.columns[c] for c in ("val_score", "val_accuracy") if c in self.columns), None
         )
-        if score is None or not np.isfinite(score).any():
-            return None
+        if score is None:
+            return []
         stage = self.columns.get("stage", np.zeros(len(score)))
-        return int(np.nanargmax(np.where(stage == np.nanmax(stage), score, -np.inf)))
+        found = []
+        for _, rows in self.networks:
+            judged = np.where(stage[rows] == np.nanmax(stage[rows]), score[rows], np.nan)
+            if np.isfinite(judged).any():
+                found.append(int(rows[np.nanargmax(judged)]))
+        return found
 
 
 MOST_LOGGED = 1e9
@@ -250,14 +268,15 @@ def read_history(path: Path) -> History:
         raise _damaged(path, "cannot be read", "restore it") from None
     if not rows or "epoch" not in rows[0]:
         raise _damaged(path, "has no rows with an epoch", "restore it")
-    names = [name for name in rows[0] if name]
+    names = [name for name in rows[0] if name and name != "network"]
     columns = {name: np.array([_logged(row.get(name)) for row in rows]) for name in names}
     if not np.isfinite(columns["epoch"]).all():
         raise _damaged(path, "has epochs that are no numbers", "restore it")
     for name, values in columns.items():
         if (np.abs(values) > MOST_LOGGED).any():
             raise _damaged(path, f"has numbers beyond {MOST_LOGGED:.0e} as {name}", "restore it")
-    return History(columns)
+    network = tuple(row.get("network") or "" for row in rows)
+    return History(columns, network if len(set(network)) > 1 else ())
 
 
 def _logged(text: Any) -> float:

@@ -232,6 +232,8 @@ def training(info: ModelInfo) -> None:
     else:
         for kind, figure in plots.history(log).items():
             plots.show(figure, f"history_{kind}", plots.history_rows(log))
+    if isinstance(note := info.card.get("note"), str) and note:
+        st.caption(engine.plain(note))
     learning_curve(info)
     levers(info)
     other_splits(info)

@@ -261,16 +261,41 @@ def test_histories_with_any_columns_are_drawn(tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     path.write_text("epoch,loss\n1,2.0\n2,nan\n3,1.0\n")
     log = reports.read_history(path)
-    assert log.best is None
+    assert log.kept == []
     assert set(plots.history(log)) == {"loss"}
     path.write_text("epoch,val_score,stage\n1,0.9,1\n2,0.3,2\n3,0.4,2\n")
     log = reports.read_history(path)
-    assert log.best == 2  # weights are those of the last stage
+    assert log.kept == [2]  # weights are those of the last stage
     assert "epoch 3 were kept: 40.0%" in plots.history(log)["scores"].layout.title.text
+    assert "network" not in plots.history_rows(log)[0]
     for info in models.installed()[0]:
         log = reports.read_history(info.folder / "history.csv")
         loss = {"loss"} if log.of("loss") is not None else set()
         assert set(plots.history(log)) == {"scores", "learning_rate"} | loss
+
+
+def test_the_curves_of_several_networks_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text(
+        "epoch,loss,val_score,stage,network\n"
+        "1,2.0,0.2,1,small\n2,1.5,0.6,1,small\n3,1.0,0.3,2,small\n4,,0.5,2,small\n"
+        "5,1.9,0.4,3,large\n6,1.1,0.3,3,large\n"
+    )
+    log = reports.read_history(path)
+    assert log.kept == [3, 4]
+    drawn = plots.history(log)
+    loss, scores = drawn["loss"], drawn["scores"]
+    words = loss.layout.title.text.replace("<br>", " ")
+    assert "from 2.00 to 1.00 (small) and from 1.90 to 1.10 (large)" in words
+    words = scores.layout.title.text.replace("<br>", " ")
+    assert "epoch 4 (small) and 5 (large) were kept: 50.0% and 40.0%" in words
+    assert [note.text for note in loss.layout.annotations] == ["small", "stage 2", "large"]
+    x, y = np.array(scores.data[0].x), np.array(scores.data[0].y)
+    assert np.isnan(y[4]) and np.isnan(x[4])  # no line from the one to the other
+    np.testing.assert_array_equal(y[5:], [0.4, 0.3])
+    star = next(trace for trace in scores.data if trace.name == "best epoch")
+    assert list(star.x) == [4, 5]
+    assert plots.history_rows(log)[5]["network"] == "large"
 
 
 @pytest.mark.parametrize(
@@ -562,6 +587,17 @@ def test_one_model_shows_every_section(name: str) -> None:
         app.button_group(key="section").set_value(section).run()
         calm(app)
         assert expected in words(app), section
+
+
+@pytest.mark.usefixtures("one_of_each")
+def test_what_a_card_notes_stands_beside_the_curves_too(second: Path) -> None:
+    card = json.loads((second / "model.json").read_text())
+    noted = {**card, "note": "Its schedule was changed on the way."}
+    (second / "model.json").write_text(json.dumps(noted))
+    app = view(go(start(), "models"), "One model")
+    app.selectbox(key="model").set_value(card["name"]).run()
+    calm(app)
+    assert "Its schedule was changed on the way." in words(app)
 
 
 def test_a_cell_lists_its_examples_or_shows_them(

@@ -162,7 +162,7 @@ def logged_name(column: str) -> str:
 
 def history(log: History) -> dict[str, go.Figure]:
     """Charts of the columns that there are: loss, accuracy and other scores, learning rate."""
-    epochs, best = log.columns["epoch"], log.best
+    epochs = log.columns["epoch"]
     groups: dict[str, list[str]] = {
         "loss": [c for c in ("loss", "val_loss") if c in log.columns],
         "scores": _scores(log),
@@ -178,12 +178,13 @@ def history(log: History) -> dict[str, go.Figure]:
             values = log.columns[column]
             if kind == "learning_rate":
                 values = np.where(values > 0, values, np.nan)  # the axis is logarithmic
-            _line(figure, epochs, values, logged_name(column), number, hover)
+            name = logged_name(column)
+            _line(figure, _apart(epochs, log), _apart(values, log), name, number, hover)
         if len(log) <= FEW_EPOCHS:
             figure.update_traces(mode="lines+markers")
             figure.update_xaxes(dtick=1)
-        if best is not None and kind != "learning_rate":
-            _mark_best(figure, epochs[best], log.columns[columns[-1]][best])
+        if kind != "learning_rate":
+            _mark_kept(figure, epochs[log.kept], log.columns[columns[-1]][log.kept])
         _mark_stages(figure, log)
         figure.update_layout(legend=BELOW, showlegend=len(columns) > 1)
         made[kind] = figure
@@ -192,6 +193,11 @@ def history(log: History) -> dict[str, go.Figure]:
     if "learning_rate" in made:
         made["learning_rate"].update_yaxes(type="log", exponentformat="power", dtick=1)
     return made
+
+
+def _apart(values: NDArray[np.float64], log: History) -> NDArray[np.float64]:
+    """`values` of all epochs with a gap between networks, over which no line is drawn."""
+    return np.insert(values, [int(rows[0]) for _, rows in log.networks[1:]], np.nan)
 
 
 def _scores(log: History) -> list[str]:
@@ -213,7 +219,7 @@ def _logged_titles(kind: str, log: History) -> tuple[str, str, str]:
     """(finding, unit of the y axis, hover) of a training chart."""
     if kind == "loss":
         loss = log.columns["loss"] if "loss" in log.columns else log.columns["val_loss"]
-        title = f"Loss went from {loss[0]:.2f} to {loss[-1]:.2f} in {len(log)} epochs"
+        title = f"Loss went {_and(_fell(log, loss))} in {len(log)} epochs"
         return title, "loss (nats)", "%{y:.3f} in epoch %{x}"
     if kind == "learning_rate":
         highest = float(np.nanmax(log.columns["learning_rate"]))
@@ -222,23 +228,44 @@ def _logged_titles(kind: str, log: History) -> tuple[str, str, str]:
             "learning rate",
             "%{y:.2g} in epoch %{x}",
         )
-    best, leading = log.best, log.columns[_scores(log)[-1]]
-    title = "Scores by epoch"
-    if best is not None:
-        epoch = int(log.columns["epoch"][best])
-        title = f"The weights of epoch {epoch} were kept: {leading[best]:.1%} on validation data"
+    leading, title = log.columns[_scores(log)[-1]], "Scores by epoch"
+    if kept := log.kept:
+        epochs = [f"{log.columns['epoch'][row]:.0f}{_network(log, row)}" for row in kept]
+        scores = [f"{leading[row]:.1%}" for row in kept]
+        title = f"The weights of epoch {_and(epochs)} were kept: {_and(scores)} on validation data"
     return title, "score (%)", "%{y:.1%} in epoch %{x}"
 
 
-def _mark_best(figure: go.Figure, epoch: float, value: float) -> None:
+def _fell(log: History, loss: NDArray[np.float64]) -> list[str]:
+    """How the loss of each network went, from the first epoch to the last that noted it."""
+    found = []
+    for _, rows in log.networks:
+        noted = rows[np.isfinite(loss[rows])]
+        if len(noted):
+            first, last = noted[0], noted[-1]
+            found.append(f"from {loss[first]:.2f} to {loss[last]:.2f}{_network(log, last)}")
+    return found or ["unnoted"]
+
+
+def _network(log: History, row: int) -> str:
+    return f" ({log.network[row]})" if log.network else ""
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _mark_kept(figure: go.Figure, epochs: NDArray[np.float64], values: NDArray[np.float64]) -> None:
     import plotly.graph_objects as go
 
-    figure.add_vline(x=epoch, line={"color": GREY, "width": 1, "dash": "dot"})
-    if np.isfinite(value):
+    for epoch in epochs:
+        figure.add_vline(x=float(epoch), line={"color": GREY, "width": 1, "dash": "dot"})
+    there = np.isfinite(values)
+    if there.any():
         figure.add_trace(
             go.Scatter(
-                x=[epoch],
-                y=[value],
+                x=epochs[there],
+                y=values[there],
                 name="best epoch",
                 mode="markers",
                 marker={"symbol": "star", "size": 13, "color": RED},
@@ -248,20 +275,27 @@ def _mark_best(figure: go.Figure, epoch: float, value: float) -> None:
 
 
 def _mark_stages(figure: go.Figure, log: History) -> None:
-    stage = log.of("stage")
-    if stage is None:
-        return
-    for row in np.flatnonzero(np.diff(stage) > 0):
-        figure.add_vline(
-            x=float(log.columns["epoch"][row]) + 0.5,
-            line={"color": GREY, "width": 1},
-            annotation={"text": f"stage {stage[row + 1]:.0f}", "font": {"size": 11}},
-        )
+    """Where a network, or a further stage of its training, begins."""
+    stage = log.columns.get("stage", np.zeros(len(log)))
+    for name, rows in log.networks:
+        begun = [(int(rows[0]), name)] if name else []
+        begun += [
+            (int(rows[step + 1]), f"stage {stage[rows[step + 1]] - stage[rows[0]] + 1:.0f}")
+            for step in np.flatnonzero(np.diff(stage[rows]) > 0)
+        ]
+        for row, text in begun:
+            figure.add_vline(
+                x=float(log.columns["epoch"][row]) - 0.5,
+                line={"color": GREY, "width": 1},
+                annotation={"text": text, "font": {"size": 11}},
+            )
 
 
 def history_rows(log: History) -> Rows:
     """As `history.csv` has it."""
-    return [{name: values[i] for name, values in log.columns.items()} for i in range(len(log))]
+    rows = [{name: values[i] for name, values in log.columns.items()} for i in range(len(log))]
+    named = zip(rows, log.network, strict=True) if log.network else ()
+    return [{**row, "network": network} for row, network in named] or rows
 
 
 # --- confusion ----------------------------------------------------------------------------------
