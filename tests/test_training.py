@@ -25,6 +25,7 @@ from tests.test_dashboard import ADVERSARIAL, LEARNING_CURVE
 from training import (
     face,
     fer2013,
+    folds,
     fusion,
     measures,
     mixing,
@@ -258,6 +259,28 @@ def test_clips_of_no_length_are_named_counted_and_left_out(small_data, tmp_path,
     assert any("03-01-05-01-01-01-01.wav: " in fault for fault in heard.left_out)
     assert main(["train", "voice-cnn", "--data", str(data), "--run", str(tmp_path / "run")]) == 1
     assert "The voices' validation holds no example" in capsys.readouterr().err
+
+
+def test_what_is_the_same_for_two_splits_is_computed_once(small_data, tmp_path, monkeypatch):
+    computed = []
+    compute = voices._spectrograms
+
+    def noted(data, jobs):
+        computed.append({(clip.corpus, seeds is not None) for clip, seeds in jobs})
+        return compute(data, jobs)
+
+    monkeypatch.setattr(voices, "_spectrograms", noted)
+    cache = tmp_path / "cache"
+    first = voices.load(small_data, cache, variants=1)
+    assert computed.pop() == {("ravdess", False), ("ravdess", True)}
+    other = voices.load(small_data, cache, variants=1, split=folds.split_of)
+    assert computed.pop() == {("ravdess", True)}  # more of its clips are learnt from there
+    again = voices.load(small_data, cache, variants=1)
+    assert computed.pop() == set()
+    assert len(other) > len(first)
+    assert again.clips == first.clips
+    for one, same in zip(first.spectrograms, again.spectrograms, strict=True):
+        np.testing.assert_array_equal(one, same)
 
 
 def test_the_report_compares_models_on_the_same_examples(tmp_path):

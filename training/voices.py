@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -249,35 +250,53 @@ def load(
     split : train, validation or test of each clip, where it is not to be that of `split_of`.
 
     A clip that cannot be decoded, or is silent, is named on standard output and left out. The
-    cache is known by the clips and the constants of `core.voice.features`: remove it after a
-    change to how clips are augmented or decoded.
+    cache keeps the clips of each corpus, and each set of their copies, apart, known by the clips
+    and the constants of `core.voice.features`: remove it after a change to how clips are augmented
+    or decoded.
     """
     listed = clips(data)
     if split is not None:
         listed = [replace(clip, split=split(clip)) for clip in listed]
-    jobs: list[tuple[Clip, list[int] | None]] = [(clip, None) for clip in listed]
-    jobs += [(c, [seed, v]) for v in range(variants) for c in listed if c.split == "train"]
-    key = sha256(repr((jobs, _constants())).encode()).hexdigest()[:16]
-    path = cache / f"voices-{key}.npz"
-    if path.exists():
-        stored = np.load(path)
-        flat, lengths = stored["flat"], stored["lengths"]
-    else:
-        parts = list(_spectrograms(Path(data), jobs))
-        lengths = np.array([len(part) for part in parts])
-        flat = np.concatenate(parts)
-        cache.mkdir(parents=True, exist_ok=True)
+    sets: list[tuple[list[Clip], list[int] | None]] = []
+    for seeds in (None, *([seed, variant] for variant in range(variants))):
+        for corpus in dict.fromkeys(clip.corpus for clip in listed):
+            spoken = [clip for clip in listed if clip.corpus == corpus]
+            wanted = spoken if seeds is None else [c for c in spoken if c.split == "train"]
+            if wanted:
+                sets.append((wanted, seeds))
+    places = [cache / f"voices-{_key(wanted, seeds)}.npz" for wanted, seeds in sets]
+    cache.mkdir(parents=True, exist_ok=True)
+    _fill(Path(data), [one for one in zip(sets, places, strict=True) if not one[1].exists()])
+    kept: list[tuple[Clip, NDArray[np.float16]]] = []
+    lengths_of: list[NDArray[np.int64]] = []
+    for (wanted, _), path in zip(sets, places, strict=True):
+        with np.load(path) as stored:
+            flat, lengths = stored["flat"], stored["lengths"]
+        lengths_of.append(lengths)
+        kept += [
+            (clip, flat[end - length : end])
+            for clip, length, end in zip(wanted, lengths, np.cumsum(lengths), strict=True)
+            if length
+        ]
+    _tell_left_out(listed, np.concatenate(lengths_of))
+    return Voices(tuple(c for c, _ in kept), tuple(s for _, s in kept))
+
+
+def _key(wanted: list[Clip], seeds: list[int] | None) -> str:
+    """What the cache knows a set of clips, or of their copies, by."""
+    names = [(clip.corpus, clip.path) for clip in wanted]
+    return sha256(repr((names, seeds, _constants())).encode()).hexdigest()[:16]
+
+
+def _fill(data: Path, missing: list[tuple[tuple[list[Clip], list[int] | None], Path]]) -> None:
+    """Compute the sets that the cache lacks; each is kept as soon as it is whole."""
+    jobs = [(clip, seeds) for (wanted, seeds), _ in missing for clip in wanted]
+    computed = _spectrograms(data, jobs)
+    for (wanted, _), path in missing:
+        parts = list(islice(computed, len(wanted)))
         part = path.with_suffix(".part.npz")
-        np.savez(part, flat=flat, lengths=lengths)
+        np.savez(part, flat=np.concatenate(parts), lengths=np.array([len(p) for p in parts]))
         part.replace(path)
-    _tell_left_out(listed, lengths)
-    ends = np.cumsum(lengths)
-    keep = [
-        (clip, flat[end - length : end])
-        for (clip, _), length, end in zip(jobs, lengths, ends, strict=True)
-        if length
-    ]
-    return Voices(tuple(c for c, _ in keep), tuple(s for _, s in keep))
 
 
 def _tell_left_out(listed: list[Clip], lengths: NDArray[np.int64]) -> None:
@@ -296,6 +315,8 @@ def _spectrograms(
     data: Path, jobs: list[tuple[Clip, list[int] | None]]
 ) -> Iterator[NDArray[np.float16]]:
     """In the order of `jobs`; (0, MEL_BANDS) for a clip that cannot be used."""
+    if not jobs:
+        return
     # Spawned, not forked: whoever calls may have TensorFlow's threads running.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), context, _open, (data,)) as pool:
