@@ -45,7 +45,7 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setitem(ARCHITECTURES, "voice-cnn", lambda widths: voice_cnn((4, 4, 8)))
+    monkeypatch.setitem(ARCHITECTURES, "voice-cnn", lambda **_: voice_cnn((4, 4, 8)))
     heard, judged = [], []
     train, predict = voice.train_stage, voice.predicted_logits
 

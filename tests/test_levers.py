@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 
 from core.labels import EMOTIONS
 from core.models import find
+from core.voice.features import MEL_BANDS
 from tests.data_makers import crema_d, fer2013, ravdess
-from training import face, levers, mixing, voice
+from training import face, levers, mixing, voice, voices
 from training.__main__ import main
 from training.architectures import ARCHITECTURES, face_cnn, voice_cnn
 from training.fer2013 import Faces
@@ -136,8 +138,6 @@ def test_rare_emotions_count_more() -> None:
 
 
 def test_without_copies_each_clip_is_drawn_as_itself(tmp_path: Path) -> None:
-    from training import voices
-
     ravdess(tmp_path, (1, 2))
     everything = voices.load(tmp_path, tmp_path / "cache", variants=2)
     mask = voice.originals(everything)
@@ -165,3 +165,43 @@ def test_mixup_takes_pictures_too() -> None:
     x = np.arange(8, dtype=np.float32).reshape(8, 1, 1, 1) * np.ones((8, 3, 3, 1), np.float32)
     mixed, soft = mixing.mixed_up(x, np.eye(8, dtype=np.float32), 1.0, np.random.default_rng(1))
     np.testing.assert_allclose(mixed[:, 0, 0, 0], soft @ np.arange(8), rtol=1e-5)
+
+
+def test_an_easy_start_is_short_and_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    clips, spectrograms = [], []
+    for number in range(256):
+        emotion = EMOTIONS[number % len(EMOTIONS)]
+        clips.append(voices.Clip("ravdess", str(number), "1", emotion, "train"))
+        spectrograms.append(rng.normal(1, 0.1, (300, MEL_BANDS)).astype(np.float16))
+    everything = voices.Voices(tuple(clips), tuple(spectrograms))
+    caught = []
+
+    def fit(build, schedule, steps, epoch_batches, *rest, **named):
+        caught.append((build, epoch_batches))
+        return tmp_path
+
+    monkeypatch.setattr(voice, "fit", fit)
+    schedule = replace(voice.STAGES[0].schedule, epochs=10, batch_size=16)
+    stage = replace(voice.STAGES[0], schedule=schedule, easy=0.4, mixup=0.6, dropout=0.2)
+    voice.train_stage(dict, everything, tmp_path, stage, None)
+    ((build, epoch_batches),) = caught
+    assert build() == {"dropout": 0.2}
+
+    def of(epoch: int) -> tuple[int, float, float]:
+        """(frames, what is blank of what is not mixed, what is mixed) of an epoch."""
+        batches = [epoch_batches(epoch)[index] for index in range(4)]
+        assert batches[0][0].shape[1] > batches[1][0].shape[1]  # else Keras takes one for all
+        blank = np.mean([(x == 0).mean() for x, _ in batches])
+        mixed = np.mean([(y.max(axis=1) < 1).mean() for _, y in batches])
+        return batches[1][0].shape[1], float(blank), float(mixed)
+
+    assert of(0) == (voice.EASY_FRAMES, 0, 0)
+    middle, whole = of(2), of(4)
+    assert voice.EASY_FRAMES < middle[0] < whole[0] == voice.MAX_FRAMES
+    assert 0 < middle[1] < whole[1]
+    assert 0 < middle[2] < whole[2]
+    assert of(9)[0] == voice.MAX_FRAMES
+    voice.train_stage(dict, everything, tmp_path, replace(stage, easy=0.0), None)
+    (_, epoch_batches) = caught[-1]
+    assert of(0)[0] == voice.MAX_FRAMES

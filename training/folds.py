@@ -28,7 +28,7 @@ from training.measures import summary, unweighted_average_recall
 CORPUS = "ravdess"
 EPOCHS = (20, 4)
 """On the other corpora, then on each fold."""
-FOLD_RATE = 1e-3
+FOLD_RATE = 8e-4
 """Peak learning rate on a fold."""
 FOLD_SHARE = {"ravdess": 0.5, "crema_d": 0.4, "savee": 0.05, "tess": 0.05}
 """How often each corpus is drawn on a fold."""

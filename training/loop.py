@@ -94,7 +94,7 @@ class Batches(keras.utils.PyDataset):
     """One epoch of batches made by `make(index)`; each epoch gets a fresh instance."""
 
     def __init__(self, count: int, make: Callable[[int], tuple]) -> None:
-        super().__init__()
+        super().__init__(workers=2)  # the next batches are made while the network learns
         self._count = count
         self._make = make
 

@@ -34,36 +34,49 @@ class Stage:
     """Share of the clips that get another corpus's mean spectrum."""
     copies: bool = True
     """Whether clips are also drawn as their augmented copies."""
+    easy: float = 0.0
+    """Share of the epochs over which excerpts, blanking and mixing grow to their whole: a network
+    gets going sooner on what is short and plain, and what is short costs less."""
+    dropout: float = 0.3
+
+    def hardness(self, epoch: int) -> float:
+        """How far excerpts, blanking and mixing have grown in an epoch, numbered from 0; 0 to 1."""
+        rising = self.easy * self.schedule.epochs
+        return min(1.0, epoch / rising) if rising else 1.0
 
 
 STAGES = (
     Stage(
         Schedule(
-            epochs=30,
-            decay_epochs=36,
+            epochs=20,
+            decay_epochs=24,
             optimiser="adamw",
-            batch_size=64,
-            learning_rate=2e-3,
+            batch_size=32,
+            learning_rate=1.5e-3,
+            warmup_epochs=1.0,
             weight_decay=0.04,
             label_smoothing=0.05,
-            averaging=0.998,
+            averaging=0.999,
         ),
-        masking=1.0,
-        mixup=0.3,
+        masking=0.8,
+        mixup=0.2,
+        easy=0.4,
+        dropout=0.15,
     ),
     Stage(
         Schedule(
-            epochs=8,
+            epochs=5,
             optimiser="adamw",
-            batch_size=64,
-            learning_rate=5e-4,
+            batch_size=32,
+            learning_rate=4e-4,
             warmup_epochs=0.5,
             weight_decay=0.04,
             label_smoothing=0.05,
-            averaging=0.998,
+            averaging=0.999,
         ),
-        masking=0.5,
+        masking=0.4,
         mixup=0.1,
+        dropout=0.15,
     ),
 )
 """The second stage ends nearer to the clips that the network will be given."""
@@ -90,8 +103,8 @@ class Member:
 
 
 MEMBERS = (
-    Member("narrow", (32, 64, 128), seed=7, epochs=(30, 8)),
-    Member("wide", (48, 96, 192), seed=17, epochs=(26, 5)),
+    Member("narrow", (32, 64, 128), seed=7, epochs=(20, 5)),
+    Member("wide", (48, 96, 192), seed=17, epochs=(12, 3)),
 )
 """They see other draws of the clips in another order and err in other places; the wide one needs
 fewer epochs."""
@@ -103,6 +116,10 @@ VARIANTS = 3
 """Augmented copies of each training clip, besides the clip itself."""
 
 MAX_FRAMES = round(3.2 * FRAMES_PER_SECOND)
+"""How long excerpts are at most."""
+
+EASY_FRAMES = round(1.4 * FRAMES_PER_SECOND)
+"""The same in the first epoch of an easy start."""
 
 
 def predicted_logits(model: keras.Model, data: voices.Voices) -> NDArray[np.float32]:
@@ -177,7 +194,7 @@ def train(
 
 
 def train_stage(
-    build: Callable[[], keras.Model],
+    build: Callable[..., keras.Model],
     everything: voices.Voices,
     run: Path,
     stage: Stage,
@@ -189,6 +206,7 @@ def train_stage(
 
     Parameters
     ----------
+    build : the network, by `dropout`.
     everything : clips and, behind them, their augmented copies; `of` tells which to learn from
         and which to validate on. run : folder of checkpoints. start : weights to start from.
     share : how often each corpus is drawn.
@@ -206,16 +224,19 @@ def train_stage(
     lengths = np.array([len(s) for s in pool.spectrograms])
 
     def epoch_batches(epoch: int) -> Batches:
+        hardness = stage.hardness(epoch)
+        longest = round(EASY_FRAMES + hardness * (MAX_FRAMES - EASY_FRAMES))
         rng = np.random.default_rng([schedule.seed, epoch])
         drawn = rng.choice(len(pool), steps * schedule.batch_size, p=probability)
         # Clips of about one length share a batch, so that little of it is padding.
         drawn = drawn[np.argsort(lengths[drawn] * rng.uniform(0.8, 1.25, len(drawn)))]
         batches = rng.permutation(drawn.reshape(steps, schedule.batch_size))
-        frames_of = [min(MAX_FRAMES, -(-int(lengths[b].max()) // 16) * 16) for b in batches]
+        frames_of = [min(longest, -(-int(lengths[b].max()) // 16) * 16) for b in batches]
         # Keras takes what the first two batches have in common for the shape of them all.
         order = np.argsort(frames_of, kind="stable")
         order = np.r_[order[-1:], order[:-1]]
         order[2:] = rng.permutation(order[2:])
+        frames_of[order[0]] += 16
 
         def make(index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             rows, frames = batches[order[index]], frames_of[order[index]]
@@ -226,13 +247,13 @@ def train_stage(
                         pool.spectrograms[i]
                         + another_sound(sound, corpus[i], rng, stage.sound_swap),
                         frames,
-                        stage.masking,
+                        hardness * stage.masking,
                         rng,
                     )
                     for i in rows
                 ]
             )
-            x, y = mixed_up(x, labels[rows], stage.mixup, rng)
+            x, y = mixed_up(x, labels[rows], hardness * stage.mixup, rng)
             return x[..., np.newaxis], y
 
         return Batches(steps, make)
@@ -249,7 +270,7 @@ def train_stage(
         return {**{f"uar_{c}": r for c, r in recall.items()}, "score": float(np.mean(counted))}
 
     return fit(
-        build,
+        partial(build, dropout=stage.dropout),
         schedule,
         steps,
         epoch_batches,
