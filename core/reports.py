@@ -483,7 +483,7 @@ def _folds(found: dict[str, Any]) -> OtherSplit:
         note="Five folds: every actor of RAVDESS is judged once by a model that never heard them "
         f"({networks} network; {base} epochs on the other corpora, then {each} on each fold with "
         "the rest of RAVDESS; no epoch was chosen by any of its actors). The interval comes from "
-        "drawing actors anew.",
+        f"drawing actors anew. {found.get('note', '')}".rstrip(),
         command=str(found.get("command", "")),
     )
 

@@ -78,6 +78,12 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     assert found["command"].endswith("--epochs 1 1 --networks narrow")
     assert "mean" in (text := write_report(models).read_text().lower())
     assert "every actor of ravdess, in five folds" in text
+    path = models / "voice-cnn" / "folds.json"
+    path.write_text(json.dumps({**found, "note": "By an earlier recipe."}))
+    assert "drawing actors anew). By an earlier recipe." in write_report(models).read_text()
+    (other,) = [x for x in reports.read_other_splits(read_info(path.parent)) if "folds" in x.name]
+    assert other.note.endswith("anew. By an earlier recipe.")
+    path.write_text(json.dumps(found))
 
     # It goes on where it stopped: nothing is left to do, and the answers are the same.
     monkeypatch.setattr(voice, "predicted_logits", also_noted)
@@ -93,7 +99,7 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
 def test_a_network_that_is_not_there_is_said(data: Path, models: Path, capsys) -> None:
     command = ["folds", "--data", str(data), "--models", str(models), "--networks", "broad"]
     assert main(command) == 1
-    assert "no network 'broad'; there is narrow" in capsys.readouterr().err
+    assert "no network 'broad', only narrow" in capsys.readouterr().err
 
 
 def test_its_figures_are_means_over_folds_with_actors_drawn_anew() -> None:

@@ -259,7 +259,9 @@ def _folds(found: dict[str, Any]) -> str:
         "chosen by any actor of RAVDESS. Seven emotions: calm counts as neutral, so that papers "
         "with eight are not quite comparable. "
         f"Mean UAR **{found['mean_unweighted_average_recall']:.1%}** ({low:.1%} to {high:.1%}, "
-        "drawing actors anew).\n\n" + _table(["judged actors", "n", "accuracy", "UAR"], rows)
+        f"drawing actors anew). {found.get('note', '')}".rstrip()
+        + "\n\n"
+        + _table(["judged actors", "n", "accuracy", "UAR"], rows)
     )
 
 
