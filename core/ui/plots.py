@@ -180,8 +180,9 @@ def history(log: History) -> dict[str, go.Figure]:
                 values = np.where(values > 0, values, np.nan)  # the axis is logarithmic
             name = logged_name(column)
             _line(figure, _apart(epochs, log), _apart(values, log), name, number, hover)
-        if len(log) <= FEW_EPOCHS:
+        if min(len(rows) for _, rows in log.networks) <= FEW_EPOCHS:
             figure.update_traces(mode="lines+markers")
+        if len(log) <= FEW_EPOCHS:
             figure.update_xaxes(dtick=1)
         if kind != "learning_rate":
             _mark_kept(figure, epochs[log.kept], log.columns[columns[-1]][log.kept])
