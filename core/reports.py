@@ -220,7 +220,7 @@ class History:
 
     @property
     def networks(self) -> list[tuple[str, NDArray[np.int64]]]:
-        """(name, its rows) of the networks that learnt one after the other."""
+        """(name, its rows) of the networks that learnt one after the other; "" if unnamed."""
         if not self.network:
             return [("", np.arange(len(self)))]
         names = np.array(self.network)
@@ -237,7 +237,7 @@ class History:
         )
         if score is None:
             return []
-        stage = self.columns.get("stage", np.zeros(len(score)))
+        stage = np.nan_to_num(self.columns.get("stage", np.zeros(len(score))))
         found = []
         for _, rows in self.networks:
             judged = np.where(stage[rows] == np.nanmax(stage[rows]), score[rows], np.nan)

@@ -205,3 +205,5 @@ def test_an_easy_start_is_short_and_plain(tmp_path: Path, monkeypatch: pytest.Mo
     voice.train_stage(dict, everything, tmp_path, replace(stage, easy=0.0), None)
     (_, epoch_batches) = caught[-1]
     assert of(0)[0] == voice.MAX_FRAMES
+    short = replace(stage, schedule=replace(schedule, epochs=2))
+    assert short.hardness(0) == 1  # with an easy start there would be little else

@@ -29,7 +29,7 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
         f"{card['data']}.",
         _how_far(card),
         f"`{card.get('command') or _usual_command(card)}`: {card['epochs']} epochs, "
-        + ", then ".join(_stage(stage) for stage in card["stages"])
+        + ", then ".join(_stages(card["stages"]))
         + f"; seed {card['seed']}, "
         f"{card['wall_time_hours']:.1f} h{_of_it(card)} on {card['hardware']}; "
         f"commit `{card['git_commit']}`; "
@@ -83,9 +83,16 @@ def _how_far(card: dict[str, Any]) -> str:
     return " ".join(parts)
 
 
+def _stages(stages: list[dict[str, Any]]) -> list[str]:
+    """Each in words, by network where there were several."""
+    several = len({stage.get("network") for stage in stages}) > 1
+    return [
+        (f"{stage['network']} network: " if several else "") + _stage(stage) for stage in stages
+    ]
+
+
 def _stage(stage: dict[str, Any]) -> str:
     schedule = stage["schedule"]
-    network = f"{stage['network']} network: " if "network" in stage else ""
     averaging = schedule.get("averaging")
     averaged = f", weights averaged by {averaging} a step" if averaging else ""
     decay = schedule["weight_decay"]
@@ -96,7 +103,7 @@ def _stage(stage: dict[str, Any]) -> str:
     if share := faces.get("small_share"):
         size += f" ({faces.get('small_size', 32)} px in the first {share:.0%} of the epochs)"
     return (
-        f"{network}{schedule['epochs']} of {schedule['optimiser']} (batch "
+        f"{schedule['epochs']} of {schedule['optimiser']} (batch "
         f"{schedule['batch_size']}, peak "
         f"rate {schedule['learning_rate']}, {course}{decayed}, label smoothing "
         f"{schedule['label_smoothing']}{averaged}, {schedule['dtype_policy']}) "

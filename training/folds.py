@@ -66,7 +66,7 @@ def folds(
     """
     known = [member.name for member in voice.MEMBERS]
     if unknown := [name for name in members if name not in known]:
-        raise DataSetError(f"There is no network {unknown[0]!r}, only {', '.join(known)}.")
+        raise DataSetError(f"There is no network {unknown[0]!r}; known: {', '.join(known)}.")
     chosen = [member for member in voice.MEMBERS if not members or member.name in members]
     seed = voice.MEMBERS[0].seed
     everything = voices.load(data, run.parent / "cache", voice.VARIANTS, seed, split_of)

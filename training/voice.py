@@ -40,8 +40,11 @@ class Stage:
     dropout: float = 0.3
 
     def hardness(self, epoch: int) -> float:
-        """How far excerpts, blanking and mixing have grown in an epoch, numbered from 0; 0 to 1."""
-        rising = self.easy * self.schedule.epochs
+        """How far excerpts, blanking and mixing have grown in an epoch, numbered from 0; 0 to 1.
+
+        A stage of one epoch or two has no easy start: there would be little else.
+        """
+        rising = self.easy * self.schedule.epochs if self.schedule.epochs > 2 else 0.0
         return min(1.0, epoch / rising) if rising else 1.0
 
 
@@ -84,7 +87,7 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Member:
-    """One of the networks that answer together."""
+    """A network of the recipe; several answer with the mean of their logits."""
 
     name: str
     widths: tuple[int, ...]
@@ -103,7 +106,6 @@ class Member:
 
 
 MEMBERS = (Member("narrow", (32, 64, 128), seed=7, epochs=(20, 13)),)
-"""Several would answer together; a single one has all the time to learn."""
 
 CORPUS_SHARE = {"crema_d": 0.58, "ravdess": 0.24, "savee": 0.08, "tess": 0.1}
 """How often each corpus is drawn. Within a corpus every emotion is drawn equally often."""

@@ -252,7 +252,7 @@ def load(
     A clip that cannot be decoded, or is silent, is named on standard output and left out. The
     cache keeps the clips of each corpus, and each set of their copies, apart, known by the clips
     and the constants of `core.voice.features`: remove it after a change to how clips are augmented
-    or decoded.
+    or decoded. What no run uses any more stays in it until it is removed.
     """
     listed = clips(data)
     if split is not None:
@@ -294,7 +294,7 @@ def _fill(data: Path, missing: list[tuple[tuple[list[Clip], list[int] | None], P
     computed = _spectrograms(data, jobs)
     for (wanted, _), path in missing:
         parts = list(islice(computed, len(wanted)))
-        part = path.with_suffix(".part.npz")
+        part = path.with_suffix(f".{os.getpid()}.part.npz")  # others may be at it, too
         np.savez(part, flat=np.concatenate(parts), lengths=np.array([len(p) for p in parts]))
         part.replace(path)
 

@@ -249,7 +249,8 @@ def _fell(log: History, loss: NDArray[np.float64]) -> list[str]:
 
 
 def _network(log: History, row: int) -> str:
-    return f" ({log.network[row]})" if log.network else ""
+    name = log.network[row] if log.network else ""
+    return f" ({name})" if name else ""
 
 
 def _and(words: list[str]) -> str:
@@ -279,7 +280,7 @@ def _mark_stages(figure: go.Figure, log: History) -> None:
     """Where a network, or a further stage of its training, begins."""
     stage = log.columns.get("stage", np.zeros(len(log)))
     for name, rows in log.networks:
-        begun = [(int(rows[0]), name)] if name else []
+        begun = [(int(rows[0]), name)] if log.network else []
         begun += [
             (int(rows[step + 1]), f"stage {stage[rows[step + 1]] - stage[rows[0]] + 1:.0f}")
             for step in np.flatnonzero(np.diff(stage[rows]) > 0)
