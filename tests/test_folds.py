@@ -99,7 +99,7 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
 def test_a_network_that_is_not_there_is_said(data: Path, models: Path, capsys) -> None:
     command = ["folds", "--data", str(data), "--models", str(models), "--networks", "broad"]
     assert main(command) == 1
-    assert "no network 'broad'; known: narrow" in capsys.readouterr().err
+    assert "no network 'broad'; known: narrow, wide" in capsys.readouterr().err
 
 
 def test_its_figures_are_means_over_folds_with_actors_drawn_anew() -> None:

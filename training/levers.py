@@ -205,7 +205,7 @@ def _settings(name: str, epochs: int, fraction: float) -> str:
             "accuracy on PublicTest"
         )
     return (
-        f"{epochs} epochs{share} of the first stage; unweighted average recall, "
+        f"{epochs} epochs{share} of the narrow network's first stage; unweighted average recall, "
         "mean of RAVDESS's and CREMA-D's validation speakers"
     )
 

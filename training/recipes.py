@@ -165,9 +165,9 @@ RECIPES: dict[str, Recipe] = {
     ),
     "voice-cnn": Recipe(
         task="voice",
-        title="Compact voice network",
-        architecture="Residual CNN on log-mel spectrograms with four-headed attention pooling over "
-        "time",
+        title="Compact voice networks",
+        architecture="Two residual CNNs on log-mel spectrograms, each with four-headed attention "
+        "pooling over time, as one network that averages their logits",
         input={
             "shape": ["n", "frames", 64, 1],
             "preprocessing": VOICE_TENSOR,
