@@ -32,7 +32,7 @@ import numpy as np
 from core import places
 from core.errors import DuetError
 from core.models import MODELS_FOLDER, Task
-from core.reports import History, read_history
+from core.reports import History, read_history, told_apart
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -310,7 +310,7 @@ def _history(job: Job) -> History | None:
     names = [name for name in parts[0] if all(name in part for part in parts)]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
     columns = {**joined, "epoch": np.arange(1.0, len(networks) + 1)}
-    return History(columns, tuple(networks) if len(set(networks)) > 1 else ())
+    return History(columns, told_apart(networks))
 
 
 def _left(history: History | None, total: int) -> float | None:

@@ -12,7 +12,7 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -246,6 +246,12 @@ class History:
         return found
 
 
+def told_apart(network: Iterable[str]) -> tuple[str, ...]:
+    """`History.network` from the network of every epoch: () where there was only one."""
+    names = tuple(network)
+    return names if len(set(names)) > 1 else ()
+
+
 MOST_LOGGED = 1e9
 """No epoch, loss, score or second is beyond this; what is would burst titles and axes."""
 
@@ -275,8 +281,7 @@ def read_history(path: Path) -> History:
     for name, values in columns.items():
         if (np.abs(values) > MOST_LOGGED).any():
             raise _damaged(path, f"has numbers beyond {MOST_LOGGED:.0e} as {name}", "restore it")
-    network = tuple(row.get("network") or "" for row in rows)
-    return History(columns, network if len(set(network)) > 1 else ())
+    return History(columns, told_apart(row.get("network") or "" for row in rows))
 
 
 def _logged(text: Any) -> float:

@@ -237,13 +237,10 @@ def train_stage(
         batches = rng.permutation(drawn.reshape(steps, schedule.batch_size))
         frames_of = [min(longest, -(-int(lengths[b].max()) // 16) * 16) for b in batches]
         # Keras takes what the first two batches have in common for the shape of them all.
-        order = np.argsort(frames_of, kind="stable")
-        order = np.r_[order[-1:], order[:-1]]
-        order[2:] = rng.permutation(order[2:])
-        frames_of[order[0]] += 16
+        frames_of[0] = longest + 16
 
         def make(index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-            rows, frames = batches[order[index]], frames_of[order[index]]
+            rows, frames = batches[index], frames_of[index]
             rng = np.random.default_rng([schedule.seed, epoch, index])
             x = np.stack(
                 [

@@ -257,16 +257,16 @@ def load(
     listed = clips(data)
     if split is not None:
         listed = [replace(clip, split=split(clip)) for clip in listed]
-    sets: list[tuple[list[Clip], list[int] | None]] = []
+    sets: list[Set] = []
     for seeds in (None, *([seed, variant] for variant in range(variants))):
         for corpus in dict.fromkeys(clip.corpus for clip in listed):
             spoken = [clip for clip in listed if clip.corpus == corpus]
             wanted = spoken if seeds is None else [c for c in spoken if c.split == "train"]
             if wanted:
                 sets.append((wanted, seeds))
-    places = [cache / f"voices-{_key(wanted, seeds)}.npz" for wanted, seeds in sets]
+    places = [cache / f"voices-{_key(one)}.npz" for one in sets]
     cache.mkdir(parents=True, exist_ok=True)
-    _fill(Path(data), [one for one in zip(sets, places, strict=True) if not one[1].exists()])
+    _fill(Path(data), {p: s for p, s in zip(places, sets, strict=True) if not p.exists()})
     kept: list[tuple[Clip, NDArray[np.float16]]] = []
     lengths_of: list[NDArray[np.int64]] = []
     for (wanted, _), path in zip(sets, places, strict=True):
@@ -282,17 +282,22 @@ def load(
     return Voices(tuple(c for c, _ in kept), tuple(s for _, s in kept))
 
 
-def _key(wanted: list[Clip], seeds: list[int] | None) -> str:
-    """What the cache knows a set of clips, or of their copies, by."""
+Set = tuple[list[Clip], list[int] | None]
+"""Clips, and what seeds their copies; None for the clips themselves."""
+
+
+def _key(one: Set) -> str:
+    """What the cache knows a set by."""
+    wanted, seeds = one
     names = [(clip.corpus, clip.path) for clip in wanted]
     return sha256(repr((names, seeds, _constants())).encode()).hexdigest()[:16]
 
 
-def _fill(data: Path, missing: list[tuple[tuple[list[Clip], list[int] | None], Path]]) -> None:
-    """Compute the sets that the cache lacks; each is kept as soon as it is whole."""
-    jobs = [(clip, seeds) for (wanted, seeds), _ in missing for clip in wanted]
+def _fill(data: Path, missing: dict[Path, Set]) -> None:
+    """Compute the sets that the cache lacks, by file; each is kept as soon as it is whole."""
+    jobs = [(clip, seeds) for wanted, seeds in missing.values() for clip in wanted]
     computed = _spectrograms(data, jobs)
-    for (wanted, _), path in missing:
+    for path, (wanted, _) in missing.items():
         parts = list(islice(computed, len(wanted)))
         part = path.with_suffix(f".{os.getpid()}.part.npz")  # others may be at it, too
         np.savez(part, flat=np.concatenate(parts), lengths=np.array([len(p) for p in parts]))

@@ -295,9 +295,8 @@ def _mark_stages(figure: go.Figure, log: History) -> None:
 
 def history_rows(log: History) -> Rows:
     """As `history.csv` has it."""
-    rows = [{name: values[i] for name, values in log.columns.items()} for i in range(len(log))]
-    named = zip(rows, log.network, strict=True) if log.network else ()
-    return [{**row, "network": network} for row, network in named] or rows
+    columns: dict[str, Any] = {**log.columns, **({"network": log.network} if log.network else {})}
+    return [{name: values[i] for name, values in columns.items()} for i in range(len(log))]
 
 
 # --- confusion ----------------------------------------------------------------------------------
