@@ -279,18 +279,21 @@ def _mark_kept(figure: go.Figure, epochs: NDArray[np.float64], values: NDArray[n
 def _mark_stages(figure: go.Figure, log: History) -> None:
     """Where a network, or a further stage of its training, begins."""
     stage = log.columns.get("stage", np.zeros(len(log)))
+
+    def mark(row: int, text: str, **place: str) -> None:
+        figure.add_vline(
+            x=float(log.columns["epoch"][row]) - 0.5,
+            line={"color": GREY, "width": 1},
+            annotation={"text": text, "font": {"size": 11}, **place},
+        )
+
+    if log.network:
+        figure.update_layout(margin_t=24)  # for their names, above the curves
     for name, rows in log.networks:
-        begun = [(int(rows[0]), name)] if log.network else []
-        begun += [
-            (int(rows[step + 1]), f"stage {stage[rows[step + 1]] - stage[rows[0]] + 1:.0f}")
-            for step in np.flatnonzero(np.diff(stage[rows]) > 0)
-        ]
-        for row, text in begun:
-            figure.add_vline(
-                x=float(log.columns["epoch"][row]) - 0.5,
-                line={"color": GREY, "width": 1},
-                annotation={"text": text, "font": {"size": 11}},
-            )
+        if log.network:
+            mark(rows[0], name, yanchor="bottom")
+        for row in rows[1:][np.diff(stage[rows]) > 0]:
+            mark(row, f"stage {stage[row] - stage[rows[0]] + 1:.0f}")
 
 
 def history_rows(log: History) -> Rows:
