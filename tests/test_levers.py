@@ -205,5 +205,11 @@ def test_an_easy_start_is_short_and_plain(tmp_path: Path, monkeypatch: pytest.Mo
     voice.train_stage(dict, everything, tmp_path, replace(stage, easy=0.0), None)
     (_, epoch_batches) = caught[-1]
     assert of(0)[0] == voice.MAX_FRAMES
-    short = replace(stage, schedule=replace(schedule, epochs=2))
-    assert short.hardness(0) == 1  # with an easy start there would be little else
+    few = replace(stage, schedule=replace(schedule, epochs=2))
+    assert few.hardness(0) == 1  # with an easy start there would be little else
+    voice.train_stage(dict, everything, tmp_path, replace(stage, easy=0.0, short=0.5), None)
+    (_, epoch_batches) = caught[-1]
+    lengths = [epoch_batches(epoch)[i][0].shape[1] for epoch in range(24) for i in range(1, 4)]
+    assert 0.3 < np.mean(np.array(lengths) < voice.MAX_FRAMES) < 0.7
+    assert len(set(lengths)) > 5
+    assert voice.SHORTEST_FRAMES - 16 < min(lengths) < voice.EASY_FRAMES

@@ -94,6 +94,7 @@ VOICE_LEVERS = (
     Lever("dropout of 0.3", {"dropout": 0.3}),
     Lever("batches of 64", schedule={"batch_size": 64, "averaging": 0.998}),
     Lever("without an easy start", {"easy": 0.0}),
+    Lever("half of the batches cut to a random length", {"short": 0.5}),
     Lever("without augmented copies", {"copies": False}),
     Lever("without SpecAugment", {"masking": 0.0}),
     Lever("without mixup", {"mixup": 0.0}),

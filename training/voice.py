@@ -38,6 +38,9 @@ class Stage:
     """Share of the epochs over which excerpts, blanking and mixing grow to their whole: a network
     gets going sooner on what is short and plain, and what is short costs less."""
     dropout: float = 0.3
+    short: float = 0.0
+    """Share of the batches whose excerpts are cut to a random length, `SHORTEST_FRAMES` at least:
+    somebody who speaks live is to be understood by the first words."""
 
     def hardness(self, epoch: int) -> float:
         """How far excerpts, blanking and mixing have grown in an epoch, numbered from 0; 0 to 1.
@@ -80,6 +83,7 @@ STAGES = (
         masking=0.5,
         mixup=0.1,
         dropout=0.15,
+        short=0.5,
     ),
 )
 """The second stage ends nearer to the clips that the network will be given."""
@@ -107,7 +111,7 @@ class Member:
 
 MEMBERS = (
     Member("narrow", (32, 64, 128), seed=7, epochs=(20, 13)),
-    Member("wide", (48, 96, 192), seed=17, epochs=(12, 8)),
+    Member("wide", (48, 96, 192), seed=17, epochs=(12, 10)),
 )
 """They see other draws of the clips in another order and err in other places. The narrow one alone
 answered whole clips as well as two that had learnt by an earlier recipe, but worse a second of
@@ -124,6 +128,9 @@ MAX_FRAMES = round(3.2 * FRAMES_PER_SECOND)
 
 EASY_FRAMES = round(1.4 * FRAMES_PER_SECOND)
 """The same in the first epoch of an easy start."""
+
+SHORTEST_FRAMES = round(0.8 * FRAMES_PER_SECOND)
+"""How short excerpts are where they are cut to a random length."""
 
 
 def predicted_logits(model: keras.Model, data: voices.Voices) -> NDArray[np.float32]:
@@ -236,6 +243,8 @@ def train_stage(
         drawn = drawn[np.argsort(lengths[drawn] * rng.uniform(0.8, 1.25, len(drawn)))]
         batches = rng.permutation(drawn.reshape(steps, schedule.batch_size))
         frames_of = [min(longest, -(-int(lengths[b].max()) // 16) * 16) for b in batches]
+        for cut in np.flatnonzero(rng.random(steps) < stage.short) if stage.short else ():
+            frames_of[cut] = _random_length(frames_of[cut], rng)
         # Keras takes what the first two batches have in common for the shape of them all.
         frames_of[0] = longest + 16
 
@@ -281,6 +290,12 @@ def train_stage(
         recipe={"examples": per_epoch, "stage": {**asdict(stage), "schedule": None}},
         keep=keep,
     )
+
+
+def _random_length(frames: int, rng: np.random.Generator) -> int:
+    """Up to `frames` and not below `SHORTEST_FRAMES`, in steps of 16."""
+    steps = rng.integers(SHORTEST_FRAMES // 16, max(SHORTEST_FRAMES, frames) // 16, endpoint=True)
+    return min(frames, 16 * int(steps))
 
 
 def mean_spectra(pool: voices.Voices) -> NDArray[np.float32]:
