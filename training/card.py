@@ -98,10 +98,15 @@ def _stage(stage: dict[str, Any]) -> str:
     decay = schedule["weight_decay"]
     decayed = f", decoupled weight decay {decay}" if decay else ""
     course = "cut on plateaus" if schedule.get("patience") else "cosine"
-    faces = stage.get("stage", {})
-    size = f" of {faces['size']} px" if "size" in faces else ""
-    if share := faces.get("small_share"):
-        size += f" ({faces.get('small_size', 32)} px in the first {share:.0%} of the epochs)"
+    examples = stage.get("stage", {})
+    size = f" of {examples['size']} px" if "size" in examples else ""
+    if share := examples.get("small_share"):
+        size += f" ({examples.get('small_size', 32)} px in the first {share:.0%} of the epochs)"
+    share = examples.get("easy")
+    if share and schedule["epochs"] > 2:  # as `voice.Stage.hardness` has it
+        size += f", shorter and plainer in the first {share:.0%} of the epochs"
+    if share := examples.get("short"):
+        size += f", {share:.0%} of the batches cut to a random length"
     return (
         f"{schedule['epochs']} of {schedule['optimiser']} (batch "
         f"{schedule['batch_size']}, peak "

@@ -113,9 +113,9 @@ MEMBERS = (
     Member("narrow", (32, 64, 128), seed=7, epochs=(20, 13)),
     Member("wide", (48, 96, 192), seed=17, epochs=(12, 10)),
 )
-"""They see other draws of the clips in another order and err in other places. The narrow one alone
-answered whole clips as well as two that had learnt by an earlier recipe, but worse a second of
-speech, and worse beside a face."""
+"""They see other draws of the clips in another order and err in other places. On validation
+speakers, both together against the narrow one alone: log loss 1.00 and 1.04, beside a face 0.63 and
+0.65; new tones named within a second 43 and 39%, at 18 and 27 changes of label a minute."""
 
 CORPUS_SHARE = {"crema_d": 0.58, "ravdess": 0.24, "savee": 0.08, "tess": 0.1}
 """How often each corpus is drawn. Within a corpus every emotion is drawn equally often."""
