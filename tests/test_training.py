@@ -118,7 +118,7 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
     assert "nonsense" in capsys.readouterr().err
     if name == "voice-cnn":
         card = (folder / "README.md").read_text()
-        assert card.count(", 50% of the batches cut to a random length") == len(members)
+        assert card.count(", about 50% of the batches cut to a random length of") == len(members)
         assert "plainer" not in card  # no easy start in a stage of one epoch
         _draws_a_learning_curve_of_a_finished_run(common, tmp_path)
     assert main(["report", *common]) == 0

@@ -102,11 +102,10 @@ def _stage(stage: dict[str, Any]) -> str:
     size = f" of {examples['size']} px" if "size" in examples else ""
     if share := examples.get("small_share"):
         size += f" ({examples.get('small_size', 32)} px in the first {share:.0%} of the epochs)"
-    share = examples.get("easy")
-    if share and schedule["epochs"] > 2:  # as `voice.Stage.hardness` has it
+    if share := examples.get("easy"):
         size += f", shorter and plainer in the first {share:.0%} of the epochs"
     if share := examples.get("short"):
-        size += f", {share:.0%} of the batches cut to a random length"
+        size += f", about {share:.0%} of the batches cut to a random length of 0.8 s or more"
     return (
         f"{schedule['epochs']} of {schedule['optimiser']} (batch "
         f"{schedule['batch_size']}, peak "

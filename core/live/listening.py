@@ -35,9 +35,11 @@ HALF_LIFE_SECONDS = 0.7
 # counts once there is enough after it to judge by, and a label gives way easily in a fresh phrase
 # and hardly later. Chosen on pairs of clips of validation speakers (`python -m core bench --tones
 # validation`): 49% of new tones are named within a second and half of them after 1.02 s, at 17
-# changes of the label a minute in one tone, which is right in 56% of the windows. An earlier share
-# of 0.02: 48%, 1.04 s, 21 changes. A phrase that counts by itself after 0.8 s and is fresh until
-# 1.6 s: 43%, 1.10 s, 18 changes; with a later lead of 0.15 besides: 44%, 1.09 s, 24 changes.
+# changes of the label a minute in one tone, which is right in 56% of the windows. Counting
+# phrases by themselves from 0.8 s on and calling them fresh until 1.6 s gave 43%, 1.10 s and 18
+# changes, and with `LEAD` 0.15 as well 44%, 1.09 s and 24; `EARLIER_SHARE` 0.02 gave 48%, 1.04 s
+# and 21. Of some 95 pairs that count, a few points are chance: the changes decided. With an earlier
+# model, windows twice as far apart, weighted by the half-life alone, named a tone 0.6 s later.
 
 PHRASE_SECONDS = 0.7
 """A phrase at least this long counts by itself."""
