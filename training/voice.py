@@ -40,7 +40,8 @@ class Stage:
     dropout: float = 0.3
     short: float = 0.0
     """Share of the batches whose excerpts are cut to a random length, `SHORTEST_FRAMES` at least:
-    somebody who speaks live is to be understood by the first words."""
+    somebody who speaks live is to be understood by the first words. At the end of training: in a
+    short first stage it cost 4 points (`python -m training levers voice-cnn`)."""
 
     @property
     def easy_share(self) -> float:
