@@ -246,7 +246,7 @@ def train_stage(
         drawn = drawn[np.argsort(lengths[drawn] * rng.uniform(0.8, 1.25, len(drawn)))]
         batches = rng.permutation(drawn.reshape(steps, schedule.batch_size))
         frames_of = [min(longest, -(-int(lengths[b].max()) // 16) * 16) for b in batches]
-        for cut in np.flatnonzero(rng.random(steps) < stage.short) if stage.short else ():
+        for cut in np.flatnonzero(rng.random(steps) < stage.short):
             frames_of[cut] = _random_length(frames_of[cut], rng)
         # Keras takes what the first two batches have in common for the shape of them all.
         frames_of[0] = longest + 16
