@@ -125,7 +125,9 @@ def leaderboard(rows: Rows) -> go.Figure:
         )
     names = [f"{row['model']}: {row['data']}" for row in ordered]
     figure.update_xaxes(tickformat=".0%", dtick=0.1)
-    figure.update_yaxes(categoryorder="array", categoryarray=names, showticklabels=False)
+    figure.update_yaxes(
+        categoryorder="array", categoryarray=names, showticklabels=False, automargin=False
+    )
     figure.update_layout(  # above the lines, so that the chart fits on a phone
         annotations=[
             {"xref": "paper", "x": 0, "xanchor": "left", "y": name, "yshift": 11, "text": name,
