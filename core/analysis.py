@@ -79,13 +79,14 @@ def analyze_pair(
 
 
 def fuse(image: ImageResult, voice: VoiceResult, face: int = 0) -> HybridResult:
-    """Fuse face number `face` of a picture, the largest by default, with a recording."""
-    return fusion.fuse(
+    """Fuse face number `face` of a picture, from 0, the largest by default, with a recording."""
+    result = fusion.fuse(
         image.faces[face],
         voice,
         face_info=_known("face", image.model),
         voice_info=_known("voice", voice.model),
     )
+    return replace(result, picture=image, number=face % len(image.faces) + 1)
 
 
 def _known(task: Task, name: str) -> ModelInfo | None:

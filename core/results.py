@@ -275,10 +275,23 @@ class HybridResult:
     """`face` and `voice`: how much each side moved the fused answer, sums to 1."""
     method: str
     """Name of the fusion rule."""
+    picture: ImageResult | None = field(default=None, repr=False, compare=False)
+    """What `face` is one of; None where only the face was given."""
+    number: int = 1
+    """Of the face in its picture, from 1, the largest first."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "kind": "hybrid",
+            "picture": {
+                "source": self.picture.source,
+                "face": self.number,
+                "faces": len(self.picture.faces),
+                "detector": self.picture.detector,
+                "model": self.picture.model,
+            }
+            if self.picture
+            else None,
             "face": self.face.to_dict(),
             "voice": self.voice.to_dict(),
             "agreement": self.agreement,

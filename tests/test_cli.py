@@ -347,6 +347,10 @@ def test_pair_with_shipped_models(files):
     (hybrid,) = json_lines(done.stdout)
     assert hybrid["kind"] == "hybrid"
     assert hybrid["sentence"]
+    assert hybrid["picture"]["source"] == "photo.jpg"
+    assert hybrid["picture"]["face"] == 1
+    assert hybrid["picture"]["model"] == "face-cnn"
+    assert hybrid["voice"]["source"] == "speech.ogg"
 
 
 def test_bad_files_each_get_one_sentence(files):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
@@ -779,6 +780,11 @@ def test_exports_hold_every_answer() -> None:
     assert rows[1].startswith('"a, b.jpg",1,happy,0.8,False')
     assert len(exports.voices_csv([voice]).splitlines()) == 1 + 1 + 6
     assert len(exports.hybrid_csv(fake_fuse(image, voice)).splitlines()) == 4
+    known = replace(fake_fuse(image, voice, 1), picture=image, number=2)
+    face, heard, together = csv.DictReader(exports.hybrid_csv(known).splitlines())
+    assert (face["source"], face["face"], face["model"]) == ("a, b.jpg", "2", "m")
+    assert (heard["source"], heard["face"]) == (voice.source, "")
+    assert (together["source"], together["label"]) == ("", known.fused.label)
     assert json.loads(exports.as_json([image]))["kind"] == "image"
     both: list[Any] = json.loads(exports.as_json([image, voice]))
     assert [item["kind"] for item in both] == ["image", "voice"]

@@ -80,20 +80,29 @@ def voices_csv(results: Iterable[VoiceResult]) -> str:
 
 def hybrid_csv(result: HybridResult) -> str:
     """Three rows: the face, the voice and both together."""
+    picture = result.picture
     sides = {
-        "face": result.face.emotion,
-        "voice": result.voice.emotion,
-        "together": result.fused,
+        "face": (
+            result.face.emotion,
+            picture.source if picture else "",
+            result.number if picture else "",
+            picture.model if picture else "",
+        ),
+        "voice": (result.voice.emotion, result.voice.source, "", result.voice.model),
+        "together": (result.fused, "", "", ""),
     }
     return table(
         {
             "side": side,
+            "source": source,
+            "face": number,
             **_emotion(emotion),
             "weight": round(result.weights[side], 3) if side in result.weights else "",
             "agreement": result.agreement,
             "method": result.method,
+            "model": model,
         }
-        for side, emotion in sides.items()
+        for side, (emotion, source, number, model) in sides.items()
     )
 
 
