@@ -1207,7 +1207,7 @@ def test_summary_says_when_nothing_was_read(stream: Stream):
     app.run()
     assert not app.exception
     assert "Summary" in [heading.value for heading in app.subheader]
-    assert "0:00 in all: no emotion was read in face or voice." in html(app)
+    assert "0:00 in all: no emotion was read." in html(app)
     assert "time per emotion" not in html(app)
 
 

@@ -342,7 +342,7 @@ def summary(found: Summary, key: str) -> None:
     """The session in a few numbers: time per emotion, changes, agreement."""
     sides = [side for side in SIDES if found.seconds[side]]
     if not sides:
-        told = f"{_clock(found.duration)} in all: no emotion was read in face or voice."
+        told = f"{_clock(found.duration)} in all: no emotion was read."
         _line("info", told, key)
         return
     head = "".join(f'<th scope="col">{SIDE_NAMES[side]}</th>' for side in sides)
