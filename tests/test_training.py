@@ -50,6 +50,7 @@ from training.loop import Batches, MovingAverage, Schedule, fit
 from training.recipes import RECIPES
 from training.report import write_report
 from training.robustness import FACE_CORRUPTIONS, voice_corruptions
+from training.sharpness import sharp_epoch
 
 
 @pytest.fixture(scope="module")
@@ -341,7 +342,7 @@ def test_networks_together_answer_with_the_mean_of_their_logits():
 
 
 def _tiny(
-    run: Path, stop_before: int | None = None, epochs: int = 3, averaging: float = 0.0
+    run: Path, stop_before: int | None = None, epochs: int = 3, **options: float
 ) -> list[dict[str, str]]:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((64, 10)).astype(np.float32)
@@ -365,21 +366,63 @@ def _tiny(
         answers = model.predict(x, verbose=0)["logits"].argmax(1)
         return {"score": float(np.mean(answers == y.argmax(1)))}
 
-    schedule = Schedule(epochs, batch_size=32, dtype_policy="float32", averaging=averaging)
+    schedule = Schedule(epochs, batch_size=32, dtype_policy="float32", **options)  # type: ignore[arg-type]
     fit(build, schedule, 2, epoch_batches, score, run)
     return list(csv.DictReader((run / "history.csv").open()))
 
 
-@pytest.mark.parametrize("averaging", [0.0, 0.9])
-def test_a_broken_off_run_goes_on_as_if_it_had_not_been(tmp_path, averaging):
-    unbroken = _tiny(tmp_path / "a", averaging=averaging)
+@pytest.mark.parametrize("options", [{}, {"averaging": 0.9}, {"sharpness": 0.05}], ids=str)
+def test_a_broken_off_run_goes_on_as_if_it_had_not_been(tmp_path, options):
+    unbroken = _tiny(tmp_path / "a", **options)
     with pytest.raises(KeyboardInterrupt):
-        _tiny(tmp_path / "b", stop_before=2, averaging=averaging)
-    resumed = _tiny(tmp_path / "b", averaging=averaging)
+        _tiny(tmp_path / "b", stop_before=2, **options)
+    resumed = _tiny(tmp_path / "b", **options)
     assert [row["epoch"] for row in resumed] == ["1", "2", "3"]
     for one, other in zip(unbroken, resumed, strict=True):
         for key in ("loss", "val_score", "learning_rate"):
             assert float(one[key]) == pytest.approx(float(other[key]), rel=1e-4), key
+
+
+def test_a_sharp_step_takes_the_gradient_uphill_and_leaves_from_where_it_was():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((8, 3)).astype(np.float32)
+    y = np.eye(7, dtype=np.float32)[rng.integers(0, 7, 8)]
+    inputs = keras.Input((3,))
+    network = keras.Model(inputs, keras.layers.Dense(7)(inputs))
+    network.compile(
+        keras.optimizers.SGD(0.5),
+        keras.losses.CategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    kernel, bias = (w.astype(np.float64) for w in network.get_weights())
+
+    def gradient(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        odds = np.exp(x @ kernel + bias)
+        wrong = (odds / odds.sum(axis=1, keepdims=True) - y) / len(x)
+        return x.T @ wrong, wrong.sum(axis=0)
+
+    for _ in range(2):
+        up = gradient(kernel, bias)
+        length = np.sqrt(sum(np.sum(g**2) for g in up))
+        there = gradient(kernel + 2.0 * up[0] / length, bias + 2.0 * up[1] / length)
+        kernel, bias = kernel - 0.5 * there[0], bias - 0.5 * there[1]
+    log = sharp_epoch(2.0)(network, Batches(2, lambda _: (x, y)), [])
+    assert set(log) == {"loss", "accuracy"}
+    np.testing.assert_allclose(network.get_weights()[0], kernel, atol=1e-5)
+    np.testing.assert_allclose(network.get_weights()[1], bias, atol=1e-5)
+
+
+def test_a_run_with_epochs_of_its_own_is_not_sharp(tmp_path):
+    with pytest.raises(ValueError, match="sharp"):
+        fit(
+            keras.Sequential,
+            Schedule(1, sharpness=0.05),
+            1,
+            lambda _: Batches(0, lambda _: ()),
+            lambda _: {},
+            tmp_path,
+            one_epoch=lambda *_: {},
+        )
 
 
 def test_the_average_of_the_weights_is_lent_not_given():

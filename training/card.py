@@ -95,6 +95,8 @@ def _stage(stage: dict[str, Any]) -> str:
     schedule = stage["schedule"]
     averaging = schedule.get("averaging")
     averaged = f", weights averaged by {averaging} a step" if averaging else ""
+    if radius := schedule.get("sharpness"):
+        averaged += f", sharpness-aware by {radius}"
     decay = schedule["weight_decay"]
     decayed = f", decoupled weight decay {decay}" if decay else ""
     course = "cut on plateaus" if schedule.get("patience") else "cosine"

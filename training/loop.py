@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from training.files import DataSetError
 from training.precision import dtype_policy
 from training.provenance import git_commit
+from training.sharpness import sharp_epoch
 
 MOMENTUM = 0.9
 PLATEAU_FACTOR = 0.4
@@ -41,6 +42,9 @@ class Schedule:
     averaging: float = 0.0
     """Momentum, a step, of the exponential moving average of all weights that is validated and
     kept (Polyak averaging); 0 keeps the weights as they are."""
+    sharpness: float = 0.0
+    """Radius of sharpness-aware minimisation (`training.sharpness`), which doubles the cost of a
+    step; 0 goes without."""
     patience: int = 0
     """Epochs without a better validation after which the rate is cut, and twice as many after
     which training ends early. 0: warm-up and cosine instead, to the last epoch."""
@@ -200,6 +204,10 @@ def fit(
     one_epoch : how an epoch goes over its batches; as Keras's own fit does by default.
     keep : `last` returns the weights of the last epoch, however they validated.
     """
+    if schedule.sharpness:
+        if one_epoch:
+            raise ValueError("A run that goes over its batches in its own way cannot be sharp.")
+        one_epoch = sharp_epoch(schedule.sharpness)
     one_epoch = one_epoch or _fitted
     run.mkdir(parents=True, exist_ok=True)
     state_file, best = run / "state.json", run / "best.weights.h5"
