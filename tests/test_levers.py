@@ -43,7 +43,12 @@ def test_ideas_for_faces_are_tried_and_told(
     monkeypatch.setitem(
         ARCHITECTURES, "face-cnn", lambda **changes: small(**{**changes, "widths": (8, 8, 8)})
     )
-    ideas = ["mixup of 30%", "rare emotions count more", "judged without the mirror image"]
+    ideas = [
+        "mixup of 30%",
+        "sharpness-aware, radius 0.05",
+        "rare emotions count more",
+        "judged without the mirror image",
+    ]
     command = ["levers", "face-cnn", "--data", str(tmp_path / "data"), "--models", str(models)]
     command += ["--run", str(tmp_path / "run"), "--epochs", "1", "--only", *ideas]  # fmt: skip
     assert main(command) == 0
