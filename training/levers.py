@@ -71,7 +71,7 @@ FACE_LEVERS = (
     Lever("CutMix of 30%", {"cutmix": 0.3}),
     Lever("weights averaged by 0.99 a step", schedule={"averaging": 0.99}),
     Lever("ten times the weight decay", schedule={"weight_decay": 5e-3}),
-    Lever("sharpness-aware, radius 0.05", schedule={"sharpness": 0.05}),
+    Lever("sharpness-aware, radius 0.1", schedule={"sharpness": 0.1}),
     Lever("without label smoothing", schedule={"label_smoothing": 0.0}),
     Lever("rare emotions count more", {"balanced": True}),
     Lever("pictures that occur twice share their labels", {"shared_labels": True}),
