@@ -79,14 +79,25 @@ def analyze_pair(
 
 
 def fuse(image: ImageResult, voice: VoiceResult, face: int = 0) -> HybridResult:
-    """Fuse face number `face` of a picture, from 0, the largest by default, with a recording."""
+    """Fuse one face of a picture with a recording.
+
+    Parameters
+    ----------
+    face : index into `image.faces`, the largest by default; -1 is the smallest.
+
+    Raises
+    ------
+    IndexError
+        When the picture has no such face.
+    """
+    which = range(len(image.faces))[int(face)]
     result = fusion.fuse(
-        image.faces[face],
+        image.faces[which],
         voice,
         face_info=_known("face", image.model),
         voice_info=_known("voice", voice.model),
     )
-    return replace(result, picture=image, number=face % len(image.faces) + 1)
+    return replace(result, picture=image, number=which + 1)
 
 
 def _known(task: Task, name: str) -> ModelInfo | None:

@@ -277,21 +277,13 @@ class HybridResult:
     """Name of the fusion rule."""
     picture: ImageResult | None = field(default=None, repr=False, compare=False)
     """What `face` is one of; None where only the face was given."""
-    number: int = 1
-    """Of the face in its picture, from 1, the largest first."""
+    number: int | None = field(default=None, compare=False)
+    """Of the face in its picture, from 1 (`picture.faces[number - 1]`); None without picture."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "kind": "hybrid",
-            "picture": {
-                "source": self.picture.source,
-                "face": self.number,
-                "faces": len(self.picture.faces),
-                "detector": self.picture.detector,
-                "model": self.picture.model,
-            }
-            if self.picture
-            else None,
+            "picture": self._picture(),
             "face": self.face.to_dict(),
             "voice": self.voice.to_dict(),
             "agreement": self.agreement,
@@ -299,6 +291,19 @@ class HybridResult:
             "fused": self.fused.to_dict(),
             "weights": {k: round(v, 3) for k, v in self.weights.items()},
             "method": self.method,
+        }
+
+    def _picture(self) -> dict[str, Any] | None:
+        """The picture without its other faces, and which of them it is."""
+        if self.picture is None:
+            return None
+        whole = self.picture.to_dict()
+        kept = ("source", "width", "height", "original_width", "original_height", "detector")
+        return {
+            **{name: whole[name] for name in kept},
+            "model": self.picture.model,
+            "faces": len(self.picture.faces),
+            "number": self.number,
         }
 
 

@@ -138,11 +138,12 @@ def results(picture: ImageResult | None, recording: VoiceResult | None) -> None:
     if result:
         how(result)
     seen_and_heard(picture, chosen, recording)
-    if result:
+    if result and picture:
+        source = f"{picture.source.rsplit('.', 1)[0]}-{result.voice.source}"
         cards.downloads(
             exports.as_json([result]),
             exports.hybrid_csv(result),
-            ("duet-hybrid.json", "duet-hybrid.csv"),
+            (exports.file_name(source, "json"), exports.file_name(source, "csv")),
             "hybrid",
         )
 

@@ -348,7 +348,8 @@ def test_pair_with_shipped_models(files):
     assert hybrid["kind"] == "hybrid"
     assert hybrid["sentence"]
     assert hybrid["picture"]["source"] == "photo.jpg"
-    assert hybrid["picture"]["face"] == 1
+    assert hybrid["picture"]["number"] == hybrid["picture"]["faces"] == 1
+    assert hybrid["picture"]["width"] == hybrid["picture"]["original_width"] > 0
     assert hybrid["picture"]["model"] == "face-cnn"
     assert hybrid["voice"]["source"] == "speech.ogg"
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import core
 from core.errors import DuetError
 from core.fusion import (
     METHODS,
@@ -21,7 +22,7 @@ from core.fusion import (
     meant_given_answer,
 )
 from core.labels import EMOTIONS
-from core.results import Prediction
+from core.results import Box, FaceResult, ImageResult, Prediction, VoiceResult
 
 SEVEN = len(EMOTIONS)
 
@@ -52,7 +53,7 @@ def peaked(emotion: str, p: float = 0.94) -> np.ndarray:
 
 
 def prediction(emotion: str) -> Prediction:
-    return Prediction(tuple(peaked(emotion)))
+    return Prediction(tuple(peaked(emotion).tolist()))
 
 
 @given(distributions(), distributions(), rules, confusions, confusions)
@@ -151,3 +152,36 @@ def test_rule_comes_from_the_models_folder(tmp_path):
     with pytest.raises(DuetError) as caught:
         fusion_rule(bad)
     assert caught.value.code == "damaged_model"
+
+
+def test_a_hybrid_answer_knows_its_face_and_picture() -> None:
+    def face(emotion: str) -> FaceResult:
+        blank = np.zeros((48, 48), np.uint8)
+        evidence, frame = np.zeros((6, 6, SEVEN), np.float32), np.eye(2, 3)
+        return FaceResult(
+            Box(0, 0, 9, 9), None, 1.0, prediction(emotion), (), blank, evidence, frame
+        )
+
+    faces = face("happy"), face("happy"), face("sad")
+    image = ImageResult("a.jpg", 64, 48, "yunet", "gone", faces, {}, 640, 480)
+    nothing = np.zeros(1, np.float32)
+    voice = VoiceResult(
+        "b.wav", 2.0, ((0.0, 2.0),), "gone", prediction("sad"), (), (), (), nothing, nothing
+    )
+    for index, number in ((0, 1), (1, 2), (-1, 3), (int(np.argmax([0, 0, 1])), 3)):
+        result = core.fuse(image, voice, index)
+        assert result.face is faces[index]
+        told = json.loads(json.dumps(result.to_dict()))["picture"]
+        assert told == {
+            "source": "a.jpg",
+            "width": 64,
+            "height": 48,
+            "original_width": 640,
+            "original_height": 480,
+            "detector": "yunet",
+            "model": "gone",
+            "faces": 3,
+            "number": number,
+        }
+    with pytest.raises(IndexError):
+        core.fuse(image, voice, 3)

@@ -45,7 +45,7 @@ def test_ideas_for_faces_are_tried_and_told(
     )
     ideas = [
         "mixup of 30%",
-        "sharpness-aware, radius 0.1",
+        "sharpness-aware, radius 0.1, in float32",
         "rare emotions count more",
         "judged without the mirror image",
     ]

@@ -142,6 +142,8 @@ def fake_fuse(image: ImageResult, voice: VoiceResult, face: int = 0) -> HybridRe
         fused=prediction("happy", 0.45),
         weights={"face": 0.6, "voice": 0.4},
         method="certainty",
+        picture=image,
+        number=face + 1,
     )
 
 
@@ -779,12 +781,23 @@ def test_exports_hold_every_answer() -> None:
     assert len(rows) == 3
     assert rows[1].startswith('"a, b.jpg",1,happy,0.8,False')
     assert len(exports.voices_csv([voice]).splitlines()) == 1 + 1 + 6
-    assert len(exports.hybrid_csv(fake_fuse(image, voice)).splitlines()) == 4
-    known = replace(fake_fuse(image, voice, 1), picture=image, number=2)
-    face, heard, together = csv.DictReader(exports.hybrid_csv(known).splitlines())
-    assert (face["source"], face["face"], face["model"]) == ("a, b.jpg", "2", "m")
-    assert (heard["source"], heard["face"]) == (voice.source, "")
-    assert (together["source"], together["label"]) == ("", known.fused.label)
+    known = fake_fuse(image, voice, 1)
+    sides = list(csv.DictReader(exports.hybrid_csv(known).splitlines()))
+    assert [
+        [row[name] for name in ("side", "source", "face", "label", "model")] for row in sides
+    ] == [
+        ["face", "a, b.jpg", "2", "happy", "m"],
+        ["voice", voice.source, "", "sad", voice.model],
+        ["together", f"a, b.jpg + {voice.source}", "2", "happy", f"m + {voice.model}"],
+    ]
+    unknown = replace(known, picture=None, number=None)
+    sides = list(csv.DictReader(exports.hybrid_csv(unknown).splitlines()))
+    assert [[row[name] for name in ("side", "source", "face", "model")] for row in sides] == [
+        ["face", "", "", ""],
+        ["voice", voice.source, "", voice.model],
+        ["together", voice.source, "", voice.model],
+    ]
+    assert json.loads(exports.as_json([unknown]))["picture"] is None
     assert json.loads(exports.as_json([image]))["kind"] == "image"
     both: list[Any] = json.loads(exports.as_json([image, voice]))
     assert [item["kind"] for item in both] == ["image", "voice"]

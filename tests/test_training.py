@@ -412,6 +412,52 @@ def test_a_sharp_step_takes_the_gradient_uphill_and_leaves_from_where_it_was():
     np.testing.assert_allclose(network.get_weights()[1], bias, atol=1e-5)
 
 
+def test_a_sharp_step_keeps_the_statistics_and_drops_the_same_twice():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((32, 4)).astype(np.float32)
+    y = np.eye(7, dtype=np.float32)[rng.integers(0, 7, 32)]
+
+    def network() -> keras.Model:
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((4,))
+        hidden = keras.layers.BatchNormalization(momentum=0.9)(keras.layers.Dense(16)(inputs))
+        hidden = keras.layers.Dropout(0.5)(keras.layers.ReLU()(hidden))
+        made = keras.Model(inputs, keras.layers.Dense(7)(hidden))
+        made.compile(
+            keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+            keras.losses.CategoricalCrossentropy(from_logits=True),
+        )
+        return made
+
+    def states(model: keras.Model) -> list[np.ndarray]:
+        return [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
+
+    plain, sharp, hardly = network(), network(), network()
+    plain.train_on_batch(x, y)
+    for model, radius in ((sharp, 1.0), (hardly, 1e-6)):
+        log = sharp_epoch(radius)(model, Batches(1, lambda _: (x, y)), [])
+        for one, other in zip(states(plain), states(model), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5)
+    plain_log = network().evaluate(x, y, verbose=0, return_dict=True)
+    assert log["loss"] != pytest.approx(plain_log["loss"])  # measured as in training
+    # Next to where it was, it steps as an ordinary run does: other units would be dropped else.
+    for one, other in zip(plain.get_weights(), hardly.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    far = [abs(a - b).max() for a, b in zip(plain.get_weights(), sharp.get_weights(), strict=True)]
+    assert max(far) > 1e-3
+
+
+def test_a_run_from_before_a_field_goes_on_by_its_default(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        _tiny(tmp_path, stop_before=2)
+    state = json.loads((tmp_path / "state.json").read_text())
+    del state["recipe"]["schedule"]["sharpness"]
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    with pytest.raises(DataSetError, match="another recipe"):
+        _tiny(tmp_path, sharpness=0.05)
+    assert len(_tiny(tmp_path)) == 3
+
+
 def test_a_run_with_epochs_of_its_own_is_not_sharp(tmp_path):
     with pytest.raises(ValueError, match="sharp"):
         fit(

@@ -95,8 +95,8 @@ def _stage(stage: dict[str, Any]) -> str:
     schedule = stage["schedule"]
     averaging = schedule.get("averaging")
     averaged = f", weights averaged by {averaging} a step" if averaging else ""
-    if radius := schedule.get("sharpness"):
-        averaged += f", sharpness-aware by {radius}"
+    radius = schedule.get("sharpness")
+    sharp = f", sharpness-aware with radius {radius}" if radius else ""
     decay = schedule["weight_decay"]
     decayed = f", decoupled weight decay {decay}" if decay else ""
     course = "cut on plateaus" if schedule.get("patience") else "cosine"
@@ -112,7 +112,7 @@ def _stage(stage: dict[str, Any]) -> str:
         f"{schedule['epochs']} of {schedule['optimiser']} (batch "
         f"{schedule['batch_size']}, peak "
         f"rate {schedule['learning_rate']}, {course}{decayed}, label smoothing "
-        f"{schedule['label_smoothing']}{averaged}, {schedule['dtype_policy']}) "
+        f"{schedule['label_smoothing']}{averaged}{sharp}, {schedule['dtype_policy']}) "
         f"on {stage['examples']:,} examples{size}"
     )
 

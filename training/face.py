@@ -95,8 +95,8 @@ class Course:
 
 
 _DECAYED = Schedule(epochs=80, decay_epochs=90, weight_decay=5e-3)
-"""Keras decays weights outside the momentum, which elsewhere multiplies the decay by ten (at 0.9):
-this is what 5e-4 means there, with which residual networks are customarily trained."""
+"""Keras applies the decay outside the momentum. Where it goes through it, as in PyTorch, it acts
+ten times as strongly (at 0.9): this equals the customary 5e-4 there."""
 
 COMPACT = Course(
     (

@@ -70,8 +70,11 @@ FACE_LEVERS = (
     Lever("mixup of 30%", {"mixup": 0.3}),
     Lever("CutMix of 30%", {"cutmix": 0.3}),
     Lever("weights averaged by 0.99 a step", schedule={"averaging": 0.99}),
-    Lever("ten times the weight decay", schedule={"weight_decay": 5e-3}),
-    Lever("sharpness-aware, radius 0.1", schedule={"sharpness": 0.1}),
+    Lever("weight decay of 0.005, as in the model that ships", schedule={"weight_decay": 5e-3}),
+    Lever(
+        "sharpness-aware, radius 0.1, in float32",
+        schedule={"sharpness": 0.1, "dtype_policy": "float32"},
+    ),
     Lever("without label smoothing", schedule={"label_smoothing": 0.0}),
     Lever("rare emotions count more", {"balanced": True}),
     Lever("pictures that occur twice share their labels", {"shared_labels": True}),

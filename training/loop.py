@@ -43,8 +43,8 @@ class Schedule:
     """Momentum, a step, of the exponential moving average of all weights that is validated and
     kept (Polyak averaging); 0 keeps the weights as they are."""
     sharpness: float = 0.0
-    """Radius of sharpness-aware minimisation (`training.sharpness`), which doubles the cost of a
-    step; 0 goes without."""
+    """Radius of sharpness-aware minimisation (`training.sharpness`), two passes a step; 0 goes
+    without."""
     patience: int = 0
     """Epochs without a better validation after which the rate is cut, and twice as many after
     which training ends early. 0: warm-up and cosine instead, to the last epoch."""
@@ -207,7 +207,7 @@ def fit(
     if schedule.sharpness:
         if one_epoch:
             raise ValueError("A run that goes over its batches in its own way cannot be sharp.")
-        one_epoch = sharp_epoch(schedule.sharpness)
+        one_epoch = sharp_epoch(schedule.sharpness, accuracy)
     one_epoch = one_epoch or _fitted
     run.mkdir(parents=True, exist_ok=True)
     state_file, best = run / "state.json", run / "best.weights.h5"
@@ -307,10 +307,15 @@ def fit(
 
 
 def _same_but_for_precision(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two recipes differ at most in the numbers that a machine calculates in."""
+    """Whether two recipes differ at most in the numbers that a machine calculates in.
+
+    A run from before schedules had a field went as the field's default says.
+    """
 
     def rest(recipe: dict[str, Any]) -> dict[str, Any]:
-        return {**recipe, "schedule": {**recipe["schedule"], "dtype_policy": None}}
+        defaults = as_json(asdict(Schedule(0)))
+        schedule = {**defaults, **recipe["schedule"], "dtype_policy": None}
+        return {**recipe, "schedule": schedule}
 
     return rest(one) == rest(other)
 

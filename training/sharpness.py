@@ -1,16 +1,20 @@
 """Sharpness-aware minimisation (Foret et al. 2021), on any backend of Keras.
 
 Each step first goes uphill by a small fixed length and takes the gradient there: weights are
-looked for that lie low together with all around them, which holds against wrong labels. It costs
-two passes a step.
+looked for that lie low together with all around them, which is said to hold against wrong labels.
+It costs two passes a step. In bfloat16 the step uphill is about as small as what rounding does to a
+weight, so that it points only roughly uphill: `float32` is what it was made for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from training.loop import Batches, OneEpoch
@@ -31,38 +35,66 @@ class Uphill(keras.optimizers.SGD):
         return super().apply([g * scale for g in grads], trainable_variables)
 
 
-def sharp_epoch(radius: float) -> OneEpoch:
-    """How an epoch goes over its batches, for `training.loop.fit`.
+def sharp_epoch(radius: float, accuracy: Callable | str = "accuracy") -> OneEpoch:
+    """How an epoch goes over its batches, for `training.loop.fit`; for one network.
+
+    What it returns is measured on the way, before each step, with the weights themselves. The
+    statistics of batch norms come from there too, and both passes drop the same units.
 
     Parameters
     ----------
     radius : length of the step uphill, of all weights taken as one vector.
+    accuracy : measured beside the loss, as Keras takes it.
     """
-    uphill: list[keras.Model] = []
+    climbers: dict[int, keras.Model] = {}
+
+    def climber(trained: keras.Model) -> keras.Model:
+        if id(trained) not in climbers:
+            made = keras.Model(trained.input, trained.output)
+            made.compile(
+                Uphill(radius),
+                trained.loss,
+                metrics=[accuracy],
+                jit_compile=keras.backend.backend() == "jax",
+            )
+            climbers[id(trained)] = made
+        return climbers[id(trained)]
 
     def one_epoch(
         trained: keras.Model, batches: Batches, callbacks: list[keras.callbacks.Callback]
     ) -> dict[str, Any]:
-        if not uphill:
-            uphill.append(keras.Model(trained.input, trained.output))
-            uphill[0].compile(
-                Uphill(radius), trained.loss, jit_compile=keras.backend.backend() == "jax"
-            )
+        uphill = climber(trained)
+        weights = trained.trainable_variables
+        drawn = [v for v in trained.non_trainable_variables if v.name == "seed_generator_state"]
+        moving = [v for v in trained.non_trainable_variables if v.name != "seed_generator_state"]
         logs = []
-        for index in range(len(batches)):
-            batch = batches[index]
-            before = [keras.ops.convert_to_numpy(v).copy() for v in trained.trainable_variables]
-            uphill[0].train_on_batch(*batch)
-            climbed = [
-                keras.ops.convert_to_numpy(v) - w
-                for v, w in zip(trained.trainable_variables, before, strict=True)
-            ]
-            trained.reset_metrics()  # of one batch, whether or not Keras adds them up
-            logs.append(trained.train_on_batch(*batch, return_dict=True))
-            for variable, way in zip(trained.trainable_variables, climbed, strict=True):
-                variable.assign(keras.ops.convert_to_numpy(variable) - way)
-            for callback in callbacks:
-                callback.on_train_batch_end(index)
+        with ThreadPoolExecutor(1) as maker:  # the next batch is made while the network learns
+            following = maker.submit(batches.__getitem__, 0)
+            for index in range(len(batches)):
+                batch = following.result()
+                if index + 1 < len(batches):
+                    following = maker.submit(batches.__getitem__, index + 1)
+                here, draws = _copies(weights), _copies(drawn)
+                uphill.reset_metrics()  # of one batch, whether or not Keras adds them up
+                logs.append(uphill.train_on_batch(*batch, return_dict=True))
+                way = [up - w for up, w in zip(_copies(weights), here, strict=True)]
+                statistics = _copies(moving)
+                _assign(drawn, draws)
+                trained.train_on_batch(*batch)
+                _assign(moving, statistics)
+                there = _copies(weights)
+                _assign(weights, [w - back for w, back in zip(there, way, strict=True)])
+                for callback in callbacks:
+                    callback.on_train_batch_end(index)
         return {name: float(np.mean([log[name] for log in logs])) for name in logs[0]}
 
     return one_epoch
+
+
+def _copies(variables: list[Any]) -> list[NDArray]:
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+
+
+def _assign(variables: list[Any], values: list[NDArray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from core.labels import EMOTIONS
@@ -80,17 +80,15 @@ def voices_csv(results: Iterable[VoiceResult]) -> str:
 
 def hybrid_csv(result: HybridResult) -> str:
     """Three rows: the face, the voice and both together."""
-    picture = result.picture
-    sides = {
-        "face": (
-            result.face.emotion,
-            picture.source if picture else "",
-            result.number if picture else "",
-            picture.model if picture else "",
-        ),
-        "voice": (result.voice.emotion, result.voice.source, "", result.voice.model),
-        "together": (result.fused, "", "", ""),
-    }
+    picture, voice = result.picture, result.voice
+    seen = (picture.source, picture.model) if picture else ("", "")
+    heard = (voice.source, voice.model)
+    both = [" + ".join(filter(None, pair)) for pair in zip(seen, heard, strict=True)]
+    sides: list[tuple[str, Prediction, int | str, Sequence[str]]] = [
+        ("face", result.face.emotion, result.number or "", seen),
+        ("voice", voice.emotion, "", heard),
+        ("together", result.fused, result.number or "", both),
+    ]
     return table(
         {
             "side": side,
@@ -102,7 +100,7 @@ def hybrid_csv(result: HybridResult) -> str:
             "method": result.method,
             "model": model,
         }
-        for side, (emotion, source, number, model) in sides.items()
+        for side, emotion, number, (source, model) in sides
     )
 
 
