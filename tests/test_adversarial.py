@@ -208,7 +208,7 @@ def test_one_percent_of_adversarial_training_broken_off_and_gone_on_with(
     monkeypatch.setattr(robust, "_batches", whole)
     assert main(train) == 0
     state = json.loads((run / "stage1" / "state.json").read_text())
-    assert "the weights of face-cnn as it ships" in state["recipe"]["initial_weights"]
+    assert "the weights of face-cnn as it shipped then" in state["recipe"]["initial_weights"]
     assert state["history"][:1] == first
     assert [row["epoch"] for row in state["history"]] == [1, 2]
     assert {"val_accuracy", "val_attacked", "val_score"} <= state["history"][0].keys()

@@ -149,7 +149,7 @@ RECIPES: dict[str, Recipe] = {
         architecture="The network of face-cnn, which went on learning from faces changed on "
         "purpose to mislead it (fast adversarial training)",
         input={"shape": ["n", 48, 48, 1], "preprocessing": FACE_TENSOR},
-        data="The weights of face-cnn as it ships (read out of its int8 file), then FER2013 "
+        data="The weights of face-cnn as it shipped then (read out of its int8 file), then FER2013 "
         "Training (copies of PublicTest and PrivateTest images removed), half of each batch "
         "attacked by one step of up to 1 to 4 grey levels a pixel; chosen and calibrated on "
         "PublicTest; judged on PrivateTest",

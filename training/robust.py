@@ -81,7 +81,8 @@ def train(
         start=start,
         recipe={
             "examples": len(faces),
-            "initial_weights": f"the weights of {base.name} as it ships (SHA-256 {base.sha256})",
+            "initial_weights": f"the weights of {base.name} as it shipped then "
+            f"(SHA-256 {base.sha256})",
             "stage": {
                 "size": FACE_SIZE,
                 "augmentation": {**asdict(GENTLE), "erasing": 0.0},
