@@ -58,6 +58,7 @@ FACE_BASE = face.Stage(
     GENTLE,
     judged_size=FACE_SIZE,
 )
+"""With the weight decay of an earlier recipe, so that all that was tried has one base."""
 FACE_LEVERS = (
     Lever(BASE),
     Lever("twice as long", longer=2),
