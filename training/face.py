@@ -117,8 +117,10 @@ COMPACT = Course(
     )
 )
 """The second stage ends where the network is used: at full size, on faces little changed
-(Touvron et al. 2019, "Fixing the train-test resolution discrepancy"). Twice as many plain epochs
-learnt the training faces by heart there."""
+(Touvron et al. 2019, "Fixing the train-test resolution discrepancy"). Six plain epochs instead of
+the sharpness-aware ones: validation accuracy 70.0 instead of 70.4%, log loss 0.88 instead of 0.86.
+From the start, in short runs (`training.levers`), sharpness costs 3 points and the decay changes
+nothing."""
 
 _ADAMAX = Schedule(
     epochs=20,
