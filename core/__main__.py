@@ -273,13 +273,11 @@ def _hybrid_summary(result: HybridResult) -> Iterator[str]:
         f"  Together: {_verdict(result.fused)}, face {result.weights['face']:.0%} "
         f"and voice {result.weights['voice']:.0%} ({result.method})"
     )
-    heard = f"{result.voice.source} ({result.voice.model})"
     if picture := result.picture:
         count = len(picture.faces)
         which = f", face {result.number} of {count}" if count > 1 else ""
+        heard = f"{result.voice.source} ({result.voice.model})"
         yield f"  From {picture.source}{which} ({picture.model}) and {heard}"
-    else:
-        yield f"  From a face and {heard}"
     yield from _bars(result.fused)
 
 

@@ -175,6 +175,14 @@ class ImageResult:
     def to_dict(self) -> dict[str, Any]:
         return {
             "kind": "image",
+            **self.about(),
+            "faces": [face.to_dict() for face in self.faces],
+            "milliseconds": {k: round(v, 2) for k, v in self.milliseconds.items()},
+        }
+
+    def about(self) -> dict[str, Any]:
+        """The picture without its faces: part of `to_dict`."""
+        return {
             "source": self.source,
             "width": self.width,
             "height": self.height,
@@ -182,8 +190,6 @@ class ImageResult:
             "original_height": self.original_height,
             "detector": self.detector,
             "model": self.model,
-            "faces": [face.to_dict() for face in self.faces],
-            "milliseconds": {k: round(v, 2) for k, v in self.milliseconds.items()},
         }
 
 
@@ -294,14 +300,11 @@ class HybridResult:
         }
 
     def _picture(self) -> dict[str, Any] | None:
-        """The picture without its other faces, and which of them it is."""
+        """The picture, how many faces it has, and which of them it is."""
         if self.picture is None:
             return None
-        whole = self.picture.to_dict()
-        kept = ("source", "width", "height", "original_width", "original_height", "detector")
         return {
-            **{name: whole[name] for name in kept},
-            "model": self.picture.model,
+            **self.picture.about(),
             "faces": len(self.picture.faces),
             "number": self.number,
         }

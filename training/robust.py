@@ -24,6 +24,7 @@ from training import checks, fer2013
 from training.attacks import FAST, PGD, WHITE, Attacker, as_pixels, standardised
 from training.augment_face import GENTLE, random_face
 from training.loop import Batches, Schedule, fit, one_hot
+from training.steps import learn, mean_log
 from training.twin import compare, mean_logits, twin, with_batch_statistics
 
 BASE = "face-cnn"
@@ -128,11 +129,10 @@ def _epoch(
         epsilon = rng.integers(1, LARGEST_EPSILON + 1, half) / WHITE
         pixels[:half] = attacker.attacked(pixels[:half], targets[:half], epsilon, FAST, rng)
         tensors = keras.ops.convert_to_numpy(standardised(pixels))
-        trained.reset_metrics()  # of one batch, whether or not Keras adds them up
-        logs.append(trained.train_on_batch(tensors, targets, return_dict=True))
+        logs.append(learn(trained, tensors, targets))
         for callback in callbacks:
             callback.on_train_batch_end(index)
-    return {name: float(np.mean([log[name] for log in logs])) for name in logs[0]}
+    return mean_log(logs)
 
 
 def _validation_score(validation: fer2013.Faces, model: keras.Model) -> dict[str, float]:

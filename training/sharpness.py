@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+
+from training.steps import learn, mean_log
 
 if TYPE_CHECKING:
     from training.loop import Batches, OneEpoch
@@ -36,7 +39,7 @@ class Uphill(keras.optimizers.SGD):
 
 
 def sharp_epoch(radius: float, accuracy: Callable | str = "accuracy") -> OneEpoch:
-    """How an epoch goes over its batches, for `training.loop.fit`; for one network.
+    """How an epoch goes over its batches, for `training.loop.fit`.
 
     What it returns is measured on the way, before each step, with the weights themselves. The
     statistics of batch norms come from there too, and both passes drop the same units.
@@ -46,19 +49,14 @@ def sharp_epoch(radius: float, accuracy: Callable | str = "accuracy") -> OneEpoc
     radius : length of the step uphill, of all weights taken as one vector.
     accuracy : measured beside the loss, as Keras takes it.
     """
-    climbers: dict[int, keras.Model] = {}
 
+    @cache
     def climber(trained: keras.Model) -> keras.Model:
-        if id(trained) not in climbers:
-            made = keras.Model(trained.input, trained.output)
-            made.compile(
-                Uphill(radius),
-                trained.loss,
-                metrics=[accuracy],
-                jit_compile=keras.backend.backend() == "jax",
-            )
-            climbers[id(trained)] = made
-        return climbers[id(trained)]
+        made = keras.Model(trained.input, trained.output)
+        made.compile(
+            Uphill(radius), trained.loss, metrics=[accuracy], jit_compile=trained.jit_compile
+        )
+        return made
 
     def one_epoch(
         trained: keras.Model, batches: Batches, callbacks: list[keras.callbacks.Callback]
@@ -75,8 +73,7 @@ def sharp_epoch(radius: float, accuracy: Callable | str = "accuracy") -> OneEpoc
                 if index + 1 < len(batches):
                     following = maker.submit(batches.__getitem__, index + 1)
                 here, draws = _copies(weights), _copies(drawn)
-                uphill.reset_metrics()  # of one batch, whether or not Keras adds them up
-                logs.append(uphill.train_on_batch(*batch, return_dict=True))
+                logs.append(learn(uphill, *batch))
                 way = [up - w for up, w in zip(_copies(weights), here, strict=True)]
                 statistics = _copies(moving)
                 _assign(drawn, draws)
@@ -86,7 +83,7 @@ def sharp_epoch(radius: float, accuracy: Callable | str = "accuracy") -> OneEpoc
                 _assign(weights, [w - back for w, back in zip(there, way, strict=True)])
                 for callback in callbacks:
                     callback.on_train_batch_end(index)
-        return {name: float(np.mean([log[name] for log in logs])) for name in logs[0]}
+        return mean_log(logs)
 
     return one_epoch
 
