@@ -16,7 +16,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,24 +140,42 @@ def agreement(face: str, voice: str) -> Agreement:
     return "tone" if len(tones) == 1 or "either" in tones else "none"
 
 
-def agreement_sentence(face: str, voice: str) -> str:
-    """How a face and a voice of two labels agree, in a sentence for people."""
-    kind = agreement(face, voice)
+class Said(Protocol):
+    """What is shown of one side."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def unsure(self) -> bool: ...
+
+
+def agreement_sentence(face: Said, voice: Said) -> str:
+    """How a face and a voice agree, in a sentence for people; never more certain than they are."""
+    kind = agreement(face.label, voice.label)
     if kind == "exact":
-        return f"Face and voice agree: both seem {_adjective(face)}."
+        return f"Face and voice agree: {_both(face, voice)}."
     if kind == "none":
-        return (
-            f"Face and voice disagree: the face seems {_adjective(face)}, "
-            f"the voice {_adjective(voice)}."
-        )
-    if "surprise" in (face, voice):
+        return f"Face and voice disagree: {_each(face, voice)}."
+    if "surprise" in (face.label, voice.label):
         shared = "surprise goes with either feeling"
     else:
-        shared = f"both are {TONE[face]}"
-    return (
-        f"Face and voice agree in tone only: the face seems {_adjective(face)}, "
-        f"the voice {_adjective(voice)}; {shared}."
-    )
+        shared = f"both are {TONE[face.label]}"
+    return f"Face and voice agree in tone only: {_each(face, voice)}; {shared}."
+
+
+def _both(face: Said, voice: Said) -> str:
+    word = _adjective(face.label)
+    if face.unsure == voice.unsure:
+        return f"both {'may be' if face.unsure else 'seem'} {word}"
+    sure, other = ("voice", "face") if face.unsure else ("face", "voice")
+    return f"the {sure} seems {word}, the {other} may be, too"
+
+
+def _each(face: Said, voice: Said) -> str:
+    one, other = ("may be" if said.unsure else "seems" for said in (face, voice))
+    verb = "" if one == other else f"{other} "
+    return f"the face {one} {_adjective(face.label)}, the voice {verb}{_adjective(voice.label)}"
 
 
 _ADJECTIVES = {"disgust": "disgusted", "fear": "fearful", "surprise": "surprised"}
@@ -185,17 +203,17 @@ def together(
     face_info: ModelInfo | None = None,
     voice_info: ModelInfo | None = None,
     rule: FusionRule | None = None,
-    shown: tuple[str, str] | None = None,
+    shown: tuple[Said, Said] | None = None,
 ) -> Together:
     """Compare and join two predictions; parameters as `fuse`.
 
     Parameters
     ----------
-    shown : labels that are shown of face and voice, where they are not the most probable ones;
-        agreement is said of them.
+    shown : what is shown of face and voice, where that is not the most probable of each;
+        agreement is said of it.
     """
     rule = rule or fusion_rule()
-    labels = shown or (face.label, voice.label)
+    one, other = shown or (face, voice)
     fused, weight = join(
         np.array(face.probabilities),
         np.array(voice.probabilities),
@@ -204,8 +222,8 @@ def together(
         _known_confusions(voice_info),
     )
     return Together(
-        agreement=agreement(*labels),
-        sentence=agreement_sentence(*labels),
+        agreement=agreement(one.label, other.label),
+        sentence=agreement_sentence(one, other),
         fused=Prediction(tuple(float(p) for p in fused)),
         weights={"face": float(weight), "voice": 1 - float(weight)},
         method=rule.method,

@@ -52,8 +52,8 @@ def peaked(emotion: str, p: float = 0.94) -> np.ndarray:
     return values
 
 
-def prediction(emotion: str) -> Prediction:
-    return Prediction(tuple(peaked(emotion).tolist()))
+def prediction(emotion: str, p: float = 0.94) -> Prediction:
+    return Prediction(tuple(peaked(emotion, p).tolist()))
 
 
 @given(distributions(), distributions(), rules, confusions, confusions)
@@ -135,10 +135,32 @@ def test_certainty_runs_from_even_to_one_hot():
 def test_agreement_by_emotion_and_by_tone(face, voice, kind):
     one, other = prediction(face), prediction(voice)
     assert agreement(one.label, other.label) == agreement(other.label, one.label) == kind
-    sentence = agreement_sentence(one.label, other.label)
+    sentence = agreement_sentence(one, other)
     assert sentence.endswith(".")
     assert "agree" in sentence
     assert ("disagree" in sentence) == (kind == "none")
+
+
+@pytest.mark.parametrize(
+    ("face", "voice", "words"),
+    [
+        (("sad", 0.8), ("sad", 0.8), "agree: both seem sad."),
+        (("sad", 0.4), ("sad", 0.4), "agree: both may be sad."),
+        (("sad", 0.8), ("sad", 0.4), "agree: the face seems sad, the voice may be, too."),
+        (("fear", 0.4), ("fear", 0.8), "agree: the voice seems fearful, the face may be, too."),
+        (("sad", 0.8), ("happy", 0.8), "disagree: the face seems sad, the voice happy."),
+        (("sad", 0.4), ("happy", 0.4), "disagree: the face may be sad, the voice happy."),
+        (("sad", 0.4), ("happy", 0.8), "disagree: the face may be sad, the voice seems happy."),
+        (
+            ("sad", 0.8),
+            ("angry", 0.4),
+            "agree in tone only: the face seems sad, the voice may be angry; both are negative.",
+        ),
+    ],
+)
+def test_agreement_is_said_no_more_certainly_than_its_sides(face, voice, words):
+    found = agreement_sentence(prediction(*face), prediction(*voice))
+    assert found == f"Face and voice {words}"
 
 
 def test_rule_comes_from_the_models_folder(tmp_path):
