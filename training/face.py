@@ -135,7 +135,7 @@ MEMBERS = (
     Member("first", _FIRST),
     Member(
         "second",
-        (Stage(_RESTART, 44, STRONG), Stage(replace(_SHARP, epochs=4, seed=17), FACE_SIZE, GENTLE)),
+        (Stage(_RESTART, 44, STRONG), Stage(replace(_SHARP, seed=17), FACE_SIZE, GENTLE)),
         after="first",
     ),
 )
