@@ -18,7 +18,7 @@ from core.reports import read_adversarial, read_learning_curve
 from tests.data_makers import fer2013
 from training import learning_curve, robust
 from training.__main__ import main
-from training.architectures import face_cnn, together
+from training.architectures import face_cnn
 from training.attacks import (
     ATTACKS,
     FAST,
@@ -33,7 +33,7 @@ from training.export import to_litert
 from training.fer2013 import Faces
 from training.files import DataSetError
 from training.loop import one_hot
-from training.twin import compare, fill, mean_logits, twin, twins, with_batch_statistics
+from training.twin import compare, fill, mean_logits, twin, with_batch_statistics
 
 
 @pytest.fixture(scope="module")
@@ -129,18 +129,16 @@ def test_pixels_stay_between_black_and_white_and_a_blank_face_has_a_gradient(ban
 def test_the_twin_answers_as_the_file_does() -> None:
     info = find("face", "face-cnn")
     images = np.stack([cv2.GaussianBlur(face, (0, 0), 3) for face in faces(42)])
-    networks = twins(info)
-    network = together(networks)
+    network = twin(info)
     its, files = mean_logits(network, images), classify(images, Model(info))[0]
     assert np.corrcoef(its.ravel(), files.ravel())[0, 1] > 0.99
     labels = np.arange(len(images)) % 7
     known = Faces(images, labels, np.full(len(images), ""), tuple(map(str, labels)))
     assert compare(network, Model(info), known) > 0.99
-    for each in networks:
-        before = mean_logits(each, images)
-        with_batch_statistics(each, face_tensor(images))
-        np.testing.assert_allclose(mean_logits(each, images), before, atol=1e-3)
-    norm = networks[0].get_layer("stem_1_norm")
+    before = mean_logits(network, images)
+    with_batch_statistics(network, face_tensor(images))
+    np.testing.assert_allclose(mean_logits(network, images), before, atol=1e-3)
+    norm = network.get_layer("stem_1_norm")
     assert not np.allclose(keras.ops.convert_to_numpy(norm.moving_variance), 1)
     with pytest.raises(DataSetError, match="does not answer like the file of face-cnn"):
         compare(face_cnn(), Model(info), known)
@@ -160,29 +158,6 @@ def test_weights_are_read_from_every_kind_of_file(quantisation: str) -> None:
     assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.999
     with pytest.raises(DataSetError, match="it is of another architecture"):
         fill(face_cnn((24, 24, 24), (1, 1, 1)), to_litert(original, quantisation), "it")
-
-
-def test_each_network_is_read_from_a_file_of_several() -> None:
-    keras.utils.set_random_seed(1)
-
-    def made() -> list[keras.Model]:
-        return [face_cnn((16, 16, 16), (1, 1, 1), name=name) for name in ("first", "second")]
-
-    originals, others = made(), made()
-    content = to_litert(together(originals), "float16")
-    for network in others:
-        fill(network, content, "it", network.name)
-    x = face_tensor(faces(4))
-    for original, other in zip(originals, others, strict=True):
-        expected, found = (m.predict(x, verbose=0)["logits"] for m in (original, other))
-        np.testing.assert_allclose(found, expected, atol=0.02)
-    both = together(others).predict(x, verbose=0)
-    each = [m.predict(x, verbose=0) for m in others]
-    for output in ("logits", "evidence"):
-        mean = np.mean([answer[output] for answer in each], axis=0)
-        np.testing.assert_allclose(both[output], mean, atol=1e-5)
-    np.testing.assert_allclose(both["evidence"].mean(axis=(1, 2)), both["logits"], atol=1e-5)
-    assert np.abs(each[0]["logits"] - each[1]["logits"]).max() > 0.05
 
 
 def test_only_grey_face_networks_have_a_twin() -> None:
@@ -233,10 +208,7 @@ def test_one_percent_of_adversarial_training_broken_off_and_gone_on_with(
     monkeypatch.setattr(robust, "_batches", whole)
     assert main(train) == 0
     state = json.loads((run / "stage1" / "state.json").read_text())
-    assert (
-        "the weights of face-cnn's first network as it shipped then"
-        in state["recipe"]["initial_weights"]
-    )
+    assert "the weights of face-cnn as it shipped then" in state["recipe"]["initial_weights"]
     assert state["history"][:1] == first
     assert [row["epoch"] for row in state["history"]] == [1, 2]
     assert {"val_accuracy", "val_attacked", "val_score"} <= state["history"][0].keys()

@@ -321,29 +321,6 @@ def test_unknown_names_and_missing_data_get_a_sentence(tmp_path, capsys):
         assert "Traceback" not in error
 
 
-def test_the_second_face_network_goes_on_from_the_first(small_data, tmp_path, capsys, monkeypatch):
-    went = []
-
-    def stage_of(build, splits, run, course, stage, fraction, start, facts):
-        went.append((run.relative_to(tmp_path).as_posix(), stage.schedule.seed, start, facts))
-        return run / "best.weights.h5"
-
-    monkeypatch.setattr(face, "train_stage", stage_of)
-    face.train(ARCHITECTURES["face-cnn"], small_data, tmp_path)
-    first, second = tmp_path / "first", tmp_path / "second"
-    assert went == [
-        ("first/stage1", 7, None, {}),
-        ("first/stage2", 7, first / "stage1/best.weights.h5", {}),
-        ("second/stage1", 17, first / "stage2/best.weights.h5", {"after": "first"}),
-        ("second/stage2", 17, second / "stage1/best.weights.h5", {}),
-    ]
-    said = capsys.readouterr().out
-    assert [f"stage {number} of 4" in said for number in range(1, 5)] == [True] * 4
-    went.clear()
-    face.train(ARCHITECTURES["face-cnn"], small_data, tmp_path, stages=1)
-    assert [run for run, *_ in went] == ["first/stage1", "second/stage1"]
-
-
 def test_networks_together_answer_with_the_mean_of_their_logits():
     networks = [voice_cnn((8, 8, 8), (1, 1, 1), heads=2, name=name) for name in ("one", "other")]
     x = np.random.default_rng(0).standard_normal((2, 40, 64, 1)).astype(np.float32)

@@ -21,12 +21,11 @@ from core.labels import EMOTIONS
 from core.models import Model, ModelInfo
 from training import fer2013
 from training.attacks import ATTACKS, WHITE, Attack, Attacker, as_faces, as_pixels
-from training.export import write_json
+from training.export import rebuild, write_json
 from training.files import DataSetError
 from training.loop import one_hot
 from training.measures import bootstrap_interval, unweighted_average_recall
-from training.recipes import RECIPES
-from training.ship import finished_stages, trained_network
+from training.ship import finished_stages
 from training.twin import compare, twin
 
 EPSILONS = (1, 2, 4)
@@ -129,9 +128,8 @@ def _network(info: ModelInfo, run: Path | None) -> tuple[keras.Model, str]:
     """The network to take gradients from, and what it is."""
     if run is None:
         return twin(info), "float32 twin rebuilt from the file that ships"
-    recipe = str(info.card.get("recipe", info.name))
-    trained = {member: finished_stages(run / member) for member in RECIPES[recipe].members}
-    network = trained_network(recipe, trained)
+    weights = finished_stages(run)[-1] / "best.weights.h5"
+    network = rebuild(str(info.card.get("recipe", info.name)), weights)
     return network, "float32 weights of the run that made the file"
 
 

@@ -65,7 +65,6 @@ def face_cnn(
     blocks: tuple[int, ...] = (2, 2, 2),
     dropout: float = 0.2,
     excite: bool = True,
-    name: str = "face-cnn",
 ) -> keras.Model:
     """Small residual network for framed grey faces.
 
@@ -83,7 +82,7 @@ def face_cnn(
     x = layers.SpatialDropout2D(dropout, name="drop")(x)
     evidence = layers.Conv2D(CLASSES, 1, name="evidence", dtype="float32")(x)
     logits = layers.GlobalAveragePooling2D(name="logits", dtype="float32")(evidence)
-    return keras.Model(inputs, {"logits": logits, "evidence": evidence}, name=name)
+    return keras.Model(inputs, {"logits": logits, "evidence": evidence}, name="face-cnn")
 
 
 def _temporal_block(x, filters: int, dilation: int, name: str):
@@ -147,29 +146,25 @@ def voice_cnn(
 
 
 def together(networks: list[keras.Model]) -> keras.Model:
-    """One network that answers with the mean of several networks' logits.
+    """One network that answers with the mean of several voice networks' logits.
 
-    Its other outputs make up its `logits` as they do in each network. The `evidence` of faces
-    (n, rows, columns, 7) is the mean of theirs. The heads of voice networks stand side by side:
-    `evidence` (n, steps, all heads, 7), `scores` (n, steps, all heads). One alone stays itself.
+    Their heads stand side by side, so `evidence` (n, steps, all heads, 7) and `scores`
+    (n, steps, all heads) make up `logits` as they do in each of them. One alone stays itself.
     """
     if len(networks) == 1:
         return networks[0]
     inputs = keras.Input(networks[0].input.shape[1:], name=networks[0].input.name)
     answers = [network(inputs) for network in networks]
 
-    def mean(output: str):
-        return layers.Average(name=output, dtype="float32")([a[output] for a in answers])
-
     def side_by_side(output: str):
         joined = [answer[output] for answer in answers]
         return layers.Concatenate(axis=2, name=output, dtype="float32")(joined)
 
-    outputs = {"logits": mean("logits")}
-    if "scores" in answers[0]:
-        outputs |= {name: side_by_side(name) for name in ("evidence", "scores")}
-    else:
-        outputs["evidence"] = mean("evidence")
+    outputs = {
+        "logits": layers.Average(name="logits", dtype="float32")([a["logits"] for a in answers]),
+        "evidence": side_by_side("evidence"),
+        "scores": side_by_side("scores"),
+    }
     return keras.Model(inputs, outputs, name=networks[0].name)
 
 

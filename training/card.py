@@ -86,12 +86,9 @@ def _how_far(card: dict[str, Any]) -> str:
 def _stages(stages: list[dict[str, Any]]) -> list[str]:
     """Each in words, by network where there were several."""
     several = len({stage.get("network") for stage in stages}) > 1
-    return [(_whose(stage) if several else "") + _stage(stage) for stage in stages]
-
-
-def _whose(stage: dict[str, Any]) -> str:
-    after = stage.get("after")
-    return f"{stage['network']} network{f', from the {after} on' if after else ''}: "
+    return [
+        (f"{stage['network']} network: " if several else "") + _stage(stage) for stage in stages
+    ]
 
 
 def _stage(stage: dict[str, Any]) -> str:

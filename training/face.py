@@ -69,23 +69,10 @@ class Forerunner:
 
 
 @dataclass(frozen=True)
-class Member:
-    """A network of a course; several answer with the mean of their logits."""
-
-    name: str
-    stages: tuple[Stage, ...]
-    after: str = ""
-    """Name of an earlier network whose weights this one goes on from; fresh ones by default."""
-
-
-@dataclass(frozen=True)
 class Course:
     """All that a network goes through, each stage from the best weights of the one before."""
 
     stages: tuple[Stage, ...]
-    members: tuple[Member, ...] = ()
-    """Networks that are trained one after the other and answer together, each with stages of its
-    own; one network by default."""
     preprocessing: str = FACE_TENSOR
     """By which function of `core.face.tensor` faces become the network's input. With
     `face_tensor` the network is validated on whole 48 px faces, with `face_pixels` on faces as
@@ -111,38 +98,29 @@ _DECAYED = Schedule(epochs=80, decay_epochs=90, weight_decay=5e-3)
 """Keras applies the decay outside the momentum. Where it goes through it, as in PyTorch, it acts
 ten times as strongly (at 0.9): this equals the customary 5e-4 there."""
 
-_SHARP = replace(
-    _DECAYED,
-    epochs=6,
-    decay_epochs=None,
-    learning_rate=0.02,
-    warmup_epochs=0.5,
-    sharpness=0.1,
-    dtype_policy="float32",
+COMPACT = Course(
+    (
+        Stage(_DECAYED, 44, STRONG, small_share=0.4),
+        Stage(
+            replace(
+                _DECAYED,
+                epochs=6,
+                decay_epochs=None,
+                learning_rate=0.02,
+                warmup_epochs=0.5,
+                sharpness=0.1,
+                dtype_policy="float32",
+            ),
+            FACE_SIZE,
+            GENTLE,
+        ),
+    )
 )
-
-_FIRST = (Stage(_DECAYED, 44, STRONG, small_share=0.4), Stage(_SHARP, FACE_SIZE, GENTLE))
 """The second stage ends where the network is used: at full size, on faces little changed
 (Touvron et al. 2019, "Fixing the train-test resolution discrepancy"). Six plain epochs instead of
 the sharpness-aware ones: validation accuracy 70.0 instead of 70.4%, log loss 0.88 instead of 0.86.
 From the start, in short runs (`training.levers`), sharpness costs 3 points and the decay changes
 nothing."""
-
-_RESTART = replace(_DECAYED, epochs=16, decay_epochs=18, warmup_epochs=0.5, seed=17)
-"""At the rate that the first network began with, so that this one ends somewhere else."""
-
-MEMBERS = (
-    Member("first", _FIRST),
-    Member(
-        "second",
-        (Stage(_RESTART, 44, STRONG), Stage(replace(_SHARP, seed=17), FACE_SIZE, GENTLE)),
-        after="first",
-    ),
-)
-"""The second goes on from the first and errs in other places, at a fifth of its cost (Huang et al.
-2017, "Snapshot Ensembles: Train 1, Get M for Free")."""
-
-COMPACT = Course(_FIRST, MEMBERS)
 
 _ADAMAX = Schedule(
     epochs=20,
@@ -257,8 +235,8 @@ def train(
     stages: int | None = None,
     imagenet: bool = True,
     course: Course = COMPACT,
-) -> None:
-    """Train on FER2013's Training split, choose on PublicTest.
+) -> Path:
+    """Train on FER2013's Training split, choose on PublicTest; return the best weights.
 
     Parameters
     ----------
@@ -290,24 +268,8 @@ def train(
         if not (_first_state(run).exists() and weights.exists()):
             _grow(before, build, splits, run, course, epochs, fraction, words)
         build = _quick(build)
-    networks = course.members or (Member("", course.stages),)
-    last: dict[str, Path | None] = {"": weights}
-    done, total = 0, sum(len(member.stages[:stages]) for member in networks)
-    for member in networks:
-        own = replace(course, stages=member.stages[:stages])
-        its = {**facts, **({"after": member.after} if member.after else {})}
-        last[member.name] = _through(
-            build,
-            splits,
-            run / member.name,
-            own,
-            epochs,
-            fraction,
-            last[member.after],
-            its,
-            (done, total),
-        )
-        done += len(own.stages)
+    course = replace(course, stages=course.stages[:stages])
+    return _through(build, splits, run, course, epochs, fraction, weights, facts)
 
 
 FORERUNNER = "forerunner"
@@ -375,16 +337,11 @@ def _through(
     fraction: float,
     weights: Path | None,
     facts: dict[str, Any],
-    counted: tuple[int, int] | None = None,
 ) -> Path:
-    """A network's way through the course, each stage from the best weights of the one before.
-
-    `counted`: how many stages other networks went through before, and of how many in all.
-    """
-    done, total = counted or (0, len(course.stages))
+    """A network's way through the course, each stage from the best weights of the one before."""
     for number, stage in enumerate(course.stages, 1):
         stage = replace(stage, schedule=stage.schedule.lasting(epochs))
-        print(f"stage {done + number} of {total}", flush=True)
+        print(f"stage {number} of {len(course.stages)}", flush=True)
         weights = train_stage(
             build, splits, run / f"stage{number}", course, stage, fraction, weights, facts
         )

@@ -104,10 +104,9 @@ def _accuracy(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> float:
 RECIPES: dict[str, Recipe] = {
     "face-cnn": Recipe(
         task="face",
-        title="Compact face networks",
-        architecture="Two residual CNNs with squeeze-and-excitation on 48x48 grey faces, each "
-        "with seven 1x1-convolution evidence maps that are averaged to logits, as one network that "
-        "averages theirs",
+        title="Compact face network",
+        architecture="Residual CNN with squeeze-and-excitation on 48x48 grey faces; "
+        "seven 1x1-convolution evidence maps, averaged to logits",
         input={"shape": ["n", 48, 48, 1], "preprocessing": FACE_TENSOR},
         data="FER2013 Training (copies of PublicTest and PrivateTest images removed); "
         "chosen and calibrated on PublicTest; judged on PrivateTest",
@@ -116,7 +115,7 @@ RECIPES: dict[str, Recipe] = {
         limits=FACE_LIMITS,
         train=face.train,
         examples=_face_examples,
-        members={member.name: {"name": member.name} for member in face.MEMBERS},
+        members={"": {}},
         score=_accuracy,
         plan=face.COMPACT.plan,
     ),
@@ -147,11 +146,10 @@ RECIPES: dict[str, Recipe] = {
     "face-cnn-robust": Recipe(
         task="face",
         title="Compact face network, hardened",
-        architecture="The first network of face-cnn, which went on learning from faces changed on "
+        architecture="The network of face-cnn, which went on learning from faces changed on "
         "purpose to mislead it (fast adversarial training)",
         input={"shape": ["n", 48, 48, 1], "preprocessing": FACE_TENSOR},
-        data="The weights of face-cnn's first network as it shipped then (read out of its int8 "
-        "file), then FER2013 "
+        data="The weights of face-cnn as it shipped then (read out of its int8 file), then FER2013 "
         "Training (copies of PublicTest and PrivateTest images removed), half of each batch "
         "attacked by one step of up to 1 to 4 grey levels a pixel; chosen and calibrated on "
         "PublicTest; judged on PrivateTest",

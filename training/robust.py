@@ -21,15 +21,14 @@ from core.face.tensor import FACE_SIZE, face_tensor
 from core.labels import EMOTIONS
 from core.models import Model, find
 from training import checks, fer2013
-from training.architectures import together
 from training.attacks import FAST, PGD, WHITE, Attacker, as_pixels, standardised
 from training.augment_face import GENTLE, random_face
 from training.loop import Batches, Schedule, fit, one_hot
 from training.steps import learn, mean_log
-from training.twin import compare, mean_logits, twins, with_batch_statistics
+from training.twin import compare, mean_logits, twin, with_batch_statistics
 
 BASE = "face-cnn"
-"""The shipped model whose first network's weights training starts from."""
+"""The shipped model whose weights training starts from."""
 
 SCHEDULE = Schedule(epochs=4, learning_rate=0.02, warmup_epochs=0.25)
 
@@ -67,9 +66,9 @@ def train(
     base = find("face", BASE)
     start = run / "start.weights.h5"
     if not start.exists():
-        networks = twins(base)
-        compare(together(networks), Model(base), splits["validation"])
-        _write_start(networks[0], faces, start)
+        network = twin(base)
+        compare(network, Model(base), splits["validation"])
+        _write_start(network, faces, start)
     print("stage 1 of 1", flush=True)
     batch_size = min(schedule.batch_size, len(faces))
     steps = len(faces) // batch_size
@@ -83,7 +82,7 @@ def train(
         start=start,
         recipe={
             "examples": len(faces),
-            "initial_weights": f"the weights of {base.name}'s first network as it shipped then "
+            "initial_weights": f"the weights of {base.name} as it shipped then "
             f"(SHA-256 {base.sha256})",
             "stage": {
                 "size": FACE_SIZE,

@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from core.models import MODELS_FOLDER, Model, read_info
 from core.predictions import write_predictions
 from training.architectures import parameters, together
@@ -67,7 +65,12 @@ def ship(
     """
     recipe = RECIPES[name]
     trained = {member: finished_stages(run / member, stages) for member in recipe.members}
-    network = trained_network(name, trained)
+    network = together(
+        [
+            rebuild(name, trained[member][-1] / "best.weights.h5", **arguments)
+            for member, arguments in recipe.members.items()
+        ]
+    )
     examples = [] if quick else recipe.examples(data)
     before = _forerunner(run, trained)
     card = _card(name, recipe, parameters(network), trained, before) | made_with(run)
@@ -104,21 +107,6 @@ def ship(
     folder = write_folder(card["name"], content, card, _history(trained), models)
     write_evaluation(folder, data)
     return folder
-
-
-def trained_network(name: str, trained: dict[str, list[Path]]) -> keras.Model:
-    """What ships of a run: its networks with their last weights, as one.
-
-    Parameters
-    ----------
-    trained : of each of the recipe's members, the folders of its stages.
-    """
-    return together(
-        [
-            rebuild(name, trained[member][-1] / "best.weights.h5", **arguments)
-            for member, arguments in RECIPES[name].members.items()
-        ]
-    )
 
 
 def write_evaluation(folder: Path, data: Path) -> dict[str, Any]:

@@ -18,8 +18,7 @@ from core.embedding import schema
 from core.face.classify import classify
 from core.face.tensor import face_tensor
 from core.models import Model, ModelInfo
-from training.architectures import ARCHITECTURES, together
-from training.face import MEMBERS
+from training.architectures import ARCHITECTURES
 from training.fer2013 import Faces
 from training.files import DataSetError
 
@@ -37,38 +36,16 @@ def twin(info: ModelInfo) -> keras.Model:
     DataSetError
         When the file is of no known architecture.
     """
-    return together(twins(info))
-
-
-def twins(info: ModelInfo) -> list[keras.Model]:
-    """The networks that answer together in a shipped face model, each by itself; often one.
-
-    Raises
-    ------
-    DataSetError
-        When the file is of no known architecture.
-    """
     build = ARCHITECTURES.get(str(info.card.get("recipe", info.name)))
-    named = dict.fromkeys(stage.get("network", "") for stage in info.card.get("stages", [{}]))
-    known: dict[str, dict[str, str]] = {"": {}}
-    known |= {member.name: {"name": member.name} for member in MEMBERS}
-    if info.task != "face" or build is None or not named.keys() <= known.keys():
+    if info.task != "face" or build is None:
         raise DataSetError(f"{info.name} is no face network whose architecture is known here.")
-    content = (info.folder / "model.tflite").read_bytes()
-    networks = []
-    for network in named:
-        networks.append(build(**known[network]))
-        fill(networks[-1], content, info.name, network)
-    return networks
+    model = build()
+    fill(model, (info.folder / "model.tflite").read_bytes(), info.name)
+    return model
 
 
-def fill(model: keras.Model, content: bytes, name: str, network: str = "") -> None:
+def fill(model: keras.Model, content: bytes, name: str) -> None:
     """Give `model` the weights of a LiteRT file; its batch norms then only add a bias.
-
-    Parameters
-    ----------
-    name : of the file's model, for what is said of it.
-    network : which of the networks in the file, where there are several.
 
     Raises
     ------
@@ -79,7 +56,7 @@ def fill(model: keras.Model, content: bytes, name: str, network: str = "") -> No
     for layer in model.layers:
         if not isinstance(layer, keras.layers.Conv2D):
             continue
-        found = next((w for key, w in stored.items() if _named(layer.name, key, network)), None)
+        found = next((w for key, w in stored.items() if _named(layer.name, key)), None)
         if found is None or found[0].shape != tuple(layer.kernel.shape):
             raise DataSetError(
                 f"The file of {name} has no convolution {layer.name} of the shape "
@@ -96,10 +73,9 @@ def fill(model: keras.Model, content: bytes, name: str, network: str = "") -> No
             norm.set_weights([scale, bias, np.zeros_like(bias), ones])
 
 
-def _named(layer: str, tensors: str, network: str = "") -> bool:
+def _named(layer: str, tensors: str) -> bool:
     # Keras writes `face-cnn/stem_1_conv/...`, and `_1` behind a name that it has used before.
-    names = [re.escape(name) + r"(_\d+)?/" for name in (network, layer) if name]
-    return re.search("(^|[/;])" + "".join(names), tensors.replace(";", "/;")) is not None
+    return re.search(rf"(^|[/;]){re.escape(layer)}(_\d+)?[/;]", tensors) is not None
 
 
 def _convolutions(content: bytes) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
