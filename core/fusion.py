@@ -153,15 +153,16 @@ class Said(Protocol):
 def agreement_sentence(face: Said, voice: Said) -> str:
     """How a face and a voice agree, in a sentence for people; never more certain than they are."""
     kind = agreement(face.label, voice.label)
+    sides = f"Face and voice {'may ' if face.unsure or voice.unsure else ''}"
     if kind == "exact":
-        return f"Face and voice agree: {_both(face, voice)}."
+        return f"{sides}agree: {_both(face, voice)}."
     if kind == "none":
-        return f"Face and voice disagree: {_each(face, voice)}."
+        return f"{sides}disagree: {_each(face, voice)}."
     if "surprise" in (face.label, voice.label):
         shared = "surprise goes with either feeling"
     else:
-        shared = f"both are {TONE[face.label]}"
-    return f"Face and voice agree in tone only: {_each(face, voice)}; {shared}."
+        shared = f"both feelings are {TONE[face.label]}"
+    return f"{sides}agree in tone only: {_each(face, voice)}; {shared}."
 
 
 def _both(face: Said, voice: Said) -> str:
@@ -169,7 +170,7 @@ def _both(face: Said, voice: Said) -> str:
     if face.unsure == voice.unsure:
         return f"both {'may be' if face.unsure else 'seem'} {word}"
     sure, other = ("voice", "face") if face.unsure else ("face", "voice")
-    return f"the {sure} seems {word}, the {other} may be, too"
+    return f"the {sure} seems {word}, and the {other} may be too"
 
 
 def _each(face: Said, voice: Said) -> str:

@@ -145,16 +145,21 @@ def test_agreement_by_emotion_and_by_tone(face, voice, kind):
     ("face", "voice", "words"),
     [
         (("sad", 0.8), ("sad", 0.8), "agree: both seem sad."),
-        (("sad", 0.4), ("sad", 0.4), "agree: both may be sad."),
-        (("sad", 0.8), ("sad", 0.4), "agree: the face seems sad, the voice may be, too."),
-        (("fear", 0.4), ("fear", 0.8), "agree: the voice seems fearful, the face may be, too."),
+        (("sad", 0.4), ("sad", 0.4), "may agree: both may be sad."),
+        (("sad", 0.8), ("sad", 0.4), "may agree: the face seems sad, and the voice may be too."),
+        (
+            ("fear", 0.4),
+            ("fear", 0.8),
+            "may agree: the voice seems fearful, and the face may be too.",
+        ),
         (("sad", 0.8), ("happy", 0.8), "disagree: the face seems sad, the voice happy."),
-        (("sad", 0.4), ("happy", 0.4), "disagree: the face may be sad, the voice happy."),
-        (("sad", 0.4), ("happy", 0.8), "disagree: the face may be sad, the voice seems happy."),
+        (("sad", 0.4), ("happy", 0.4), "may disagree: the face may be sad, the voice happy."),
+        (("sad", 0.4), ("happy", 0.8), "may disagree: the face may be sad, the voice seems happy."),
         (
             ("sad", 0.8),
             ("angry", 0.4),
-            "agree in tone only: the face seems sad, the voice may be angry; both are negative.",
+            "may agree in tone only: the face seems sad, the voice may be angry; both feelings are "
+            "negative.",
         ),
     ],
 )

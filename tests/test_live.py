@@ -533,6 +533,20 @@ def test_what_is_said_of_agreement_names_the_labels_that_are_shown(director: Dir
     assert "the face seems fearful, the voice sad" in director._together.sentence
 
 
+@pytest.mark.parametrize(("threshold", "words"), [(0.5, "agree"), (0.9, "may agree")])
+def test_agreement_is_as_sure_as_the_viewer_asks_for(
+    director: Director, threshold: float, words: str
+):
+    director.settings = replace(director.settings, threshold=threshold)
+    director._faces = (shown_face(1, "sad"),)
+    director._voice = director._reading("sad", prediction("sad", 0.8))
+    director._heard = Heard("speech", prediction("sad", 0.8), ((-1.0, 0.0),))
+    director._gaze.append((0.5, prediction("sad", 0.8)))
+    director._join(1.0, fading=False)
+    assert director._together is not None
+    assert director._together.sentence.startswith(f"Face and voice {words}:")
+
+
 def test_choosing_the_speaker_forgets_what_another_face_showed(director: Director):
     motions = [
         Motion(number, 0.0, np.array([x, 240, 100, 120.0]), np.zeros(4), np.zeros(4))

@@ -699,7 +699,10 @@ class Director:
             self._voice.emotion,
             self._model("face").info,
             self._model("voice").info,
-            shown=(faces[0].reading if fading else face, self._voice),
+            shown=(
+                faces[0].reading if fading else self._reading(face.label, face),
+                self._voice,
+            ),
         )
         fused = self._together.fused
         self._fused = self._reading(self._fused_steady.update(fused), fused)
