@@ -539,8 +539,7 @@ def test_agreement_is_as_sure_as_the_viewer_asks_for(
 ):
     director.settings = replace(director.settings, threshold=threshold)
     director._faces = (shown_face(1, "sad"),)
-    director._voice = director._reading("sad", prediction("sad", 0.8))
-    director._heard = Heard("speech", prediction("sad", 0.8), ((-1.0, 0.0),))
+    speaking(director, "sad", 1.0)
     director._gaze.append((0.5, prediction("sad", 0.8)))
     director._join(1.0, fading=False)
     assert director._together is not None

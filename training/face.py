@@ -124,9 +124,9 @@ nothing.
 
 Left out: a second network that went on from this one (16 epochs from the first rate on, then 4
 sharpness-aware ones: 69.9%) and answered together with it, at twice the cost: 70.6 instead of 70.2%
-(p 0.23), log loss 0.841 instead of 0.843. The mean of both networks' weights fell to 65.6%, and
-faces that were also asked about cropped, shifted, turned or enlarged to 52 to 64 px brought
-nothing."""
+(both as int8, p 0.23), log loss 0.841 instead of 0.843. The mean of both networks' weights fell to
+65.6%, and faces that were also asked about cropped, shifted, turned or enlarged to 52 to 64 px
+brought nothing."""
 
 _ADAMAX = Schedule(
     epochs=20,
