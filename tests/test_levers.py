@@ -218,3 +218,55 @@ def test_an_easy_start_is_short_and_plain(tmp_path: Path, monkeypatch: pytest.Mo
     assert 0.3 < np.mean(np.array(lengths) < voice.MAX_FRAMES) < 0.7
     assert len(set(lengths)) > 5
     assert voice.SHORTEST_FRAMES <= min(lengths) < voice.EASY_FRAMES
+
+
+def test_teachers_share_in_the_targets_of_clips_and_their_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = tuple(
+        voices.Clip("ravdess", f"{emotion}", "1", emotion, "train")
+        for emotion in ("happy", "sad") * 2
+    )
+    shapes = (100, 120, 90, 110)
+    spectrograms = tuple(np.full((n, MEL_BANDS), i, np.float16) for i, n in enumerate(shapes))
+    everything = voices.Voices(clips, spectrograms)  # the last two are copies of the first two
+    logits = {"narrow": 2.0, "wide": -1.0}
+    asked = []
+
+    def predicted(network: str, data: voices.Voices) -> np.ndarray:
+        asked.append([float(s[0, 0]) for s in data.spectrograms])
+        return np.outer(np.arange(len(data)) + 1, logits[network] * np.eye(7)[0]).astype(np.float32)
+
+    class Network(str):
+        def load_weights(self, path: Path) -> None:
+            assert path == tmp_path / self
+
+    names = {member.widths: member.name for member in voice.MEMBERS}
+    monkeypatch.setattr(voice, "predicted_logits", predicted)
+    targets = voice.answers_together(
+        lambda widths: Network(names[widths]),
+        {name: tmp_path / name for name in logits},
+        everything,
+    )
+    assert asked == [[0, 1], [0, 1]]
+    sure = [np.exp(0.5 * (i + 1)) / (6 + np.exp(0.5 * (i + 1))) for i in range(2)]
+    assert [targets[clip][0] for clip in clips[:2]] == pytest.approx(sure)
+    caught = []
+
+    def fit(build, schedule, steps, epoch_batches, *rest, **named):
+        caught.append(epoch_batches(0)[0][1])
+        return tmp_path
+
+    monkeypatch.setattr(voice, "fit", fit)
+    member = voice.MEMBERS[0]
+    stage = replace(member.stages()[2], mixup=0.0)
+    assert stage.schedule.seed == member.seed + 2
+    voice.train_stage(dict, everything, tmp_path, stage, None, targets=targets)
+    (y,) = caught
+    for emotion, i in (("happy", 0), ("sad", 1)):
+        rows = y[y[:, EMOTIONS.index(emotion)] > 0.5]
+        assert len(rows) > 3
+        expected = (1 - stage.taught) * np.eye(7)[EMOTIONS.index(emotion)]
+        np.testing.assert_allclose(
+            rows, np.tile(expected + stage.taught * targets[clips[i]], (len(rows), 1)), rtol=1e-5
+        )

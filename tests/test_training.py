@@ -104,7 +104,8 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
         assert matrix.tolist() == measured
         assert len(set(found.ids)) == len(found.ids)
     rows = list(csv.DictReader((folder / "history.csv").open()))
-    stages = [str(i + 1) for i in range(2 * len(members))]
+    # Two stages, and voices a second round.
+    stages = [str(i + 1) for i in range((3 if name == "voice-cnn" else 2) * len(members))]
     assert [row["epoch"] for row in rows] == stages
     assert [row["stage"] for row in rows] == stages
     capsys.readouterr()
@@ -119,7 +120,10 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
     assert "nonsense" in capsys.readouterr().err
     if name == "voice-cnn":
         card = (folder / "README.md").read_text()
-        assert card.count(", about 50% of the batches cut to a random length of") == len(members)
+        assert card.count(", about 50% of the batches cut to a random length of") == 2 * len(
+            members
+        )
+        assert card.count(", 50% of each target being what all") == len(members)
         assert "plainer" not in card  # no easy start in a stage of one epoch
         _draws_a_learning_curve_of_a_finished_run(common, tmp_path)
     assert main(["report", *common]) == 0

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.labels import EMOTIONS
+from core.models import probabilities
 from core.voice.features import FRAMES_PER_SECOND
 from training import checks, voices
 from training.augment_voice import random_spectrogram
@@ -42,6 +43,10 @@ class Stage:
     """Share of the batches whose excerpts are cut to a random length, `SHORTEST_FRAMES` at least:
     somebody who speaks live is to be understood by the first words. At the end of training: in a
     short first stage it cost 4 points (`python -m training levers voice-cnn`)."""
+    taught: float = 0.0
+    """Share of each clip's target that is what teachers answer about it (Hinton et al. 2015,
+    "Distilling the Knowledge in a Neural Network"). What an actor was to express is not always to
+    be heard in a clip, and such clips would otherwise be learnt by heart."""
 
     @property
     def easy_share(self) -> float:
@@ -91,6 +96,26 @@ STAGES = (
 )
 """The second stage ends nearer to the clips that the network will be given."""
 
+ROUND_TWO = Stage(
+    Schedule(
+        epochs=40,
+        optimiser="adamw",
+        batch_size=32,
+        learning_rate=1e-3,
+        warmup_epochs=1.0,
+        weight_decay=0.04,
+        label_smoothing=0.05,
+        averaging=0.999,
+    ),
+    masking=0.6,
+    mixup=0.15,
+    dropout=0.15,
+    short=0.5,
+    taught=0.5,
+)
+"""Once all networks have been through both stages, each goes on from there, taught by what they
+answer together."""
+
 
 @dataclass(frozen=True)
 class Member:
@@ -99,22 +124,31 @@ class Member:
     name: str
     widths: tuple[int, ...]
     seed: int
-    epochs: tuple[int, int]
-    """Of both stages."""
+    epochs: tuple[int, int, int]
+    """Of both stages and of the second round."""
 
-    @property
-    def schedules(self) -> tuple[Schedule, Schedule]:
-        """Of both stages; the first breaks off before its learning rate is down to zero."""
-        first, second = self.epochs
-        return (
-            replace(STAGES[0].schedule, epochs=first, decay_epochs=round(1.2 * first)),
-            replace(STAGES[1].schedule, epochs=second),
+    def stages(self, epochs: int | None = None) -> tuple[Stage, Stage, Stage]:
+        """Both stages and the second round, with `epochs` each if given.
+
+        The first breaks off before its learning rate is down to zero.
+        """
+        lengths = [{"epochs": count} for count in self.epochs]
+        lengths[0]["decay_epochs"] = round(1.2 * self.epochs[0])
+        first, second, third = (
+            replace(stage, schedule=replace(stage.schedule, seed=self.seed + i, **length))
+            for i, (stage, length) in enumerate(zip((*STAGES, ROUND_TWO), lengths, strict=True))
         )
+        if epochs:
+            first, second, third = (
+                replace(stage, schedule=stage.schedule.lasting(epochs))
+                for stage in (first, second, third)
+            )
+        return first, second, third
 
 
 MEMBERS = (
-    Member("narrow", (32, 64, 128), seed=7, epochs=(20, 13)),
-    Member("wide", (48, 96, 192), seed=17, epochs=(12, 10)),
+    Member("narrow", (32, 64, 128), seed=7, epochs=(20, 13, 43)),
+    Member("wide", (48, 96, 192), seed=17, epochs=(12, 10, 23)),
 )
 """They see other draws of the clips in another order and err in other places. On validation
 speakers, both together against the narrow one alone: log loss 1.00 and 1.04, beside a face 0.63 and
@@ -190,21 +224,51 @@ def train(
         everything = everything.where(rng.random(len(everything)) < fraction)
     for split in ("train", "validation"):
         checks.told(everything.of(split).labels, (), f"The voices' {split}")
-    for place, member in enumerate(MEMBERS):
-        weights: Path | None = None
-        for number, stage in enumerate(STAGES, 1):
-            schedule = replace(member.schedules[number - 1], seed=member.seed + number - 1)
-            schedule = schedule.lasting(epochs)
-            print(
-                f"stage {place * len(STAGES) + number} of {len(MEMBERS) * len(STAGES)}", flush=True
-            )
-            weights = train_stage(
-                partial(build, widths=member.widths),
-                everything,
-                run / member.name / f"stage{number}",
-                replace(stage, schedule=schedule),
-                start=weights,
-            )
+    count = 0
+    total = len(MEMBERS) * (len(STAGES) + 1)
+    ends: dict[str, Path] = {}
+
+    def through(member: Member, number: int, targets: Targets | None = None) -> None:
+        nonlocal count
+        count += 1
+        print(f"stage {count} of {total}", flush=True)
+        ends[member.name] = train_stage(
+            partial(build, widths=member.widths),
+            everything,
+            run / member.name / f"stage{number}",
+            member.stages(epochs)[number - 1],
+            start=ends.get(member.name),
+            targets=targets,
+        )
+
+    for member in MEMBERS:
+        through(member, 1)
+        through(member, 2)
+    targets = answers_together(build, ends, everything.of("train"))
+    for member in MEMBERS:
+        through(member, 3, targets)
+
+
+Targets = Mapping[voices.Clip, NDArray[np.floating]]
+"""Probabilities (7,) of each clip, from teachers."""
+
+
+def answers_together(
+    build: Callable[..., keras.Model], weights: Mapping[str, Path], data: voices.Voices
+) -> Targets:
+    """What `MEMBERS` together answer about clips, by themselves and not as augmented copies.
+
+    Parameters
+    ----------
+    weights : of each member, by name.
+    """
+    clips = data.where(originals(data))
+    logits = np.zeros((len(clips), len(EMOTIONS)), np.float32)
+    for member in MEMBERS:
+        network = build(widths=member.widths)
+        network.load_weights(weights[member.name])
+        logits += predicted_logits(network, clips) / len(MEMBERS)
+    return dict(zip(clips.clips, probabilities(logits), strict=True))
 
 
 def train_stage(
@@ -215,6 +279,7 @@ def train_stage(
     start: Path | None,
     share: Mapping[str, float] = CORPUS_SHARE,
     keep: Literal["best", "last"] = "best",
+    targets: Targets | None = None,
 ) -> Path:
     """One network's way through one stage; the weights that validated best, or the last.
 
@@ -223,7 +288,7 @@ def train_stage(
     build : the network, by `dropout`.
     everything : clips and, behind them, their augmented copies; `of` tells which to learn from
         and which to validate on. run : folder of checkpoints. start : weights to start from.
-    share : how often each corpus is drawn.
+    share : how often each corpus is drawn. targets : of the stage's teachers, if it has any.
     """
     schedule = stage.schedule
     pool, validation = everything.of("train"), everything.of("validation")
@@ -233,6 +298,9 @@ def train_stage(
     probability = drawing_probabilities(pool.clips, share)
     steps = per_epoch // schedule.batch_size
     labels = one_hot(pool.labels, len(EMOTIONS))
+    if targets is not None:
+        answers = np.array([targets[clip] for clip in pool.clips], np.float32)
+        labels += np.float32(stage.taught) * (answers - labels)
     corpus = np.array([voices.CORPORA.index(clip.corpus) for clip in pool.clips])
     sound = mean_spectra(pool)
     lengths = np.array([len(s) for s in pool.spectrograms])
