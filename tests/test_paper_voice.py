@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -159,6 +160,15 @@ def test_it_is_trained_shipped_heard_and_set_beside_its_leaky_split(
         core.media.Recording("x", np.resize(speech, 4 * SAMPLE_RATE), 16_000, 1, 0.0), Model(info)
     )
     assert sum(answer.emotion.probabilities) == pytest.approx(1)
+
+    shutil.copytree(runs / "honest", tmp_path / "curve/1")
+    shutil.copytree(runs / "cache", tmp_path / "curve/cache")
+    curve = ["learning-curve", "voice-cnn1d", *common, "--run", str(tmp_path / "curve")]
+    assert main([*curve, "--fractions", "1"]) == 0
+    drawn = json.loads((models / "voice-cnn1d" / "learning_curve.json").read_text())
+    assert "of every stage of the recipe" in drawn["settings"]
+    (point,) = drawn["points"]
+    assert (point["epochs"], point["test"]["n"]) == (1, info.evaluation["splits"]["test"]["n"])
 
     assert main(["random-split", *common, "--run", str(runs / "leak")]) == 0
     found = json.loads((models / "voice-cnn1d" / "random_split.json").read_text())

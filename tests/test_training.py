@@ -125,7 +125,7 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
         )
         assert card.count(", 50% of each target being what all") == len(members)
         assert "plainer" not in card  # no easy start in a stage of one epoch
-        _draws_a_learning_curve_of_a_finished_run(common, tmp_path)
+        _draws_a_learning_curve(common, tmp_path)
     assert main(["report", *common]) == 0
     report = (models / "REPORT.md").read_text()
     for line in (name, "When the unsure are left out", "made worse in five steps", "Whom it"):
@@ -139,15 +139,21 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
     assert sum(g["n"] for g in next(iter(fair["groups"].values())).values()) == robust["n"]
 
 
-def _draws_a_learning_curve_of_a_finished_run(common: list[str], place: Path) -> None:
-    shutil.copytree(place / "runs/voice-cnn", place / "curve/1")
+def _draws_a_learning_curve(common: list[str], place: Path) -> None:
     shutil.copytree(place / "runs/cache", place / "curve/cache")
-    asked = ["--run", str(place / "curve"), "--fractions", "1", "--epochs", "1"]
+    asked = ["--run", str(place / "curve/run"), "--fractions", "0.5", "1", "--epochs", "1"]
     assert main(["learning-curve", *common, *asked]) == 0
-    (point,) = json.loads((place / "models/voice-cnn/learning_curve.json").read_text())["points"]
-    assert (point["fraction"], point["epochs"]) == (1, 1)
-    assert point["test"]["n"] == 16
-    assert 0 <= point["test"]["unweighted_average_recall"] <= 1
+    found = json.loads((place / "models/voice-cnn/learning_curve.json").read_text())
+    half, whole = found["points"]
+    assert (half["fraction"], half["epochs"], half["n"]) == (0.5, 2, 8)
+    assert (whole["fraction"], whole["epochs"], whole["n"]) == (1, 1, 16)
+    assert whole["test"]["n"] == 16
+    assert 0 <= whole["test"]["unweighted_average_recall"] <= 1
+    states = [
+        json.loads((place / f"curve/run/{n}/stage1/state.json").read_text()) for n in ("0.5", "1")
+    ]
+    assert [state["recipe"]["examples"] for state in states] == [32, 32]
+    assert "narrow network alone" in found["settings"]
 
 
 def test_noise_babble_and_darkness_are_as_strong_as_they_say():

@@ -10,6 +10,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from core.face.tensor import FaceInput
 from core.labels import EMOTIONS
 from core.models import probabilities, read_info
-from training import checks, fer2013, robust
+from training import checks, fer2013, robust, voice, voices
 from training.architectures import ARCHITECTURES
 from training.augment_face import GENTLE, augmented_faces
 from training.export import rebuild
@@ -32,8 +33,8 @@ from training.recipes import RECIPES, Recipe
 from training.ship import ship
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
-EPOCHS = {"face": 3, "voice": 3}
-"""On all data; of every stage, for voices."""
+EPOCHS = {"face": 3, "voice": 6}
+"""On all data."""
 MOST_TIMES = 8
 """A share of the data is gone over so much more often that the network is updated as often as on
 all of them, but at most so many times as often."""
@@ -41,6 +42,8 @@ FACE_SIZE = 32
 """Pixels a side of the faces, in training and in judging."""
 CHOOSING_FACES = 1000
 """Validation faces by which the best epoch is chosen."""
+CHOOSING_VOICES = 500
+"""Validation clips by which the best epoch is chosen."""
 SPLITS = ("validation", "test")
 NOTE = (
     "Short runs, to show what more data bring; the model that ships was trained far longer and is "
@@ -114,13 +117,18 @@ def _settings(recipe: Recipe, whole: int) -> str:
     )
     if recipe.task == "face":
         return f"{often}; one stage, faces of {FACE_SIZE} px in training and in judging"
+    if recipe.train is voice.train:
+        return f"{often}; of the {voice.MEMBERS[0].name} network alone, and its first stage"
     return f"{often}, of every stage of the recipe"
 
 
 def _point(
     name: str, recipe: Recipe, data: Path, run: Path, fraction: float, epochs: int
 ) -> dict[str, Any]:
-    short = _short_face if recipe.task == "face" else _short_voice
+    if recipe.task == "face":
+        short = _short_face
+    else:
+        short = _short_voice if recipe.train is voice.train else _short_recipe
     examples, measured = short(name, data, run, fraction, epochs)
     return {"fraction": fraction, "n": examples, "epochs": epochs, **measured}
 
@@ -188,6 +196,44 @@ def _face_batches(
 
 
 def _short_voice(
+    name: str, data: Path, run: Path, fraction: float, epochs: int
+) -> tuple[int, dict[str, Any]]:
+    """(training clips, measures by split) of the first network's first stage."""
+    member = voice.MEMBERS[0]
+    everything = voices.load(data, run.parent.parent / "cache", voice.VARIANTS, member.seed)
+    pool = everything.where(_with_copies(everything.of("train").clips, fraction, everything.clips))
+    clips = int(voice.originals(pool).sum())
+    checks.told(pool.labels, (), f"{fraction:g} of the voices' train")
+    judged = {split: everything.of(split) for split in SPLITS}
+    choosing = np.random.default_rng(0).permutation(len(judged["validation"]))[:CHOOSING_VOICES]
+    some = judged["validation"].where(np.isin(np.arange(len(judged["validation"])), choosing))
+    build = partial(ARCHITECTURES[name], widths=member.widths)
+    stage = member.stages(epochs)[0]
+    weights = voice.train_stage(build, _together(pool, some), run / "stage1", stage, None)
+    network = build()
+    network.load_weights(weights)
+    measured = {}
+    for split, part in judged.items():
+        p = probabilities(voice.predicted_logits(network, part))
+        measured[split] = _kept(summary(p, part.labels))
+    return clips, measured
+
+
+def _with_copies(
+    train: tuple[voices.Clip, ...], fraction: float, clips: tuple[voices.Clip, ...]
+) -> NDArray[np.bool_]:
+    """Which of `clips` are in a share of `train`: a clip is, with all its copies, or is not."""
+    distinct = sorted(set(train), key=lambda clip: (clip.corpus, clip.path))
+    drawn = np.random.default_rng(0).permutation(len(distinct))[: round(fraction * len(distinct))]
+    kept = {distinct[i] for i in drawn}
+    return np.array([clip in kept for clip in clips], bool)
+
+
+def _together(one: voices.Voices, other: voices.Voices) -> voices.Voices:
+    return voices.Voices((*one.clips, *other.clips), (*one.spectrograms, *other.spectrograms))
+
+
+def _short_recipe(
     name: str, data: Path, run: Path, fraction: float, epochs: int
 ) -> tuple[int, dict[str, Any]]:
     """(training examples, measures by split) of the recipe with other epochs."""
