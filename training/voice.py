@@ -114,7 +114,9 @@ ROUND_TWO = Stage(
     taught=0.5,
 )
 """Once all networks have been through both stages, each goes on from there, taught by what they
-answer together."""
+answer together. On validation speakers, in float32 and calibrated: log loss of both networks 0.989
+before and 0.959 after, accuracy 62.9 and 64.4%; of the narrow one 1.024 and 0.966, 62.6 and 65.2%.
+How much of that the teachers bring, and how much the epochs, was not measured."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +153,8 @@ MEMBERS = (
     Member("wide", (48, 96, 192), seed=17, epochs=(12, 10, 34)),
 )
 """They see other draws of the clips in another order and err in other places. On validation
-speakers, both together against the narrow one alone: log loss 1.00 and 1.04, beside a face 0.63 and
-0.65; new tones named within a second 49 and 42%, at 17 and 24 changes of label a minute."""
+speakers, in float32 and calibrated: log loss 0.966 of the narrow one alone, 1.006 of the wide one,
+0.959 of both."""
 
 CORPUS_SHARE = {"crema_d": 0.58, "ravdess": 0.24, "savee": 0.08, "tess": 0.1}
 """How often each corpus is drawn. Within a corpus every emotion is drawn equally often."""

@@ -31,15 +31,16 @@ PAUSE_SECONDS = 0.8
 HALF_LIFE_SECONDS = 0.7
 """What was said this long before the end of the window has half a say: the answer is about now."""
 
-# A tone rarely changes within a phrase. So what was said before the last short pause hardly
-# counts once there is enough after it to judge by, and a label gives way easily in a fresh phrase
-# and hardly later. Chosen on pairs of clips of validation speakers (`python -m core bench --tones
-# validation`): 49% of new tones are named within a second and half of them after 1.02 s, at 17
-# changes of the label a minute in one tone, which is right in 56% of the windows. Counting
-# phrases by themselves from 0.8 s on and calling them fresh until 1.6 s gave 43%, 1.10 s and 18
-# changes, and with `LEAD` 0.15 as well 44%, 1.09 s and 24; `EARLIER_SHARE` 0.02 gave 48%, 1.04 s
-# and 21. Of some 95 pairs that count, a few points are chance: the changes decided. With an earlier
-# model, windows twice as far apart, weighted by the half-life alone, named a tone 0.6 s later.
+# A tone rarely changes within a phrase. So what was said before the last short pause hardly counts
+# once there is enough after it to judge by, and a label gives way easily in a fresh phrase and
+# hardly later. On pairs of clips of validation speakers (`python -m core bench --tones validation`)
+# 52% of new tones are named within a second and half of them after 0.99 s, at 20 changes of the
+# label a minute in one tone, which is right in 60% of the windows. All this was chosen with the
+# voice model before: 49%, 1.02 s, 17 changes and 56%. Counting phrases by themselves from 0.8 s on
+# and calling them fresh until 1.6 s gave 43%, 1.10 s and 18 changes there, and with `LEAD` 0.15 as
+# well 44%, 1.09 s and 24; `EARLIER_SHARE` 0.02 gave 48%, 1.04 s and 21. Of some 95 pairs that
+# count, a few points are chance: the changes decided. With a still earlier model, windows twice as
+# far apart, weighted by the half-life alone, named a tone 0.6 s later.
 
 PHRASE_SECONDS = 0.7
 """A phrase at least this long counts by itself."""
