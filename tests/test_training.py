@@ -145,8 +145,8 @@ def _draws_a_learning_curve(common: list[str], place: Path) -> None:
     assert main(["learning-curve", *common, *asked]) == 0
     found = json.loads((place / "models/voice-cnn/learning_curve.json").read_text())
     half, whole = found["points"]
-    assert (half["fraction"], half["epochs"], half["n"]) == (0.5, 2, 8)
-    assert (whole["fraction"], whole["epochs"], whole["n"]) == (1, 1, 16)
+    assert (half["fraction"], half["epochs"], half["n"]) == (0.5, 2, 16)
+    assert (whole["fraction"], whole["epochs"], whole["n"]) == (1, 1, 32)
     assert whole["test"]["n"] == 16
     assert 0 <= whole["test"]["unweighted_average_recall"] <= 1
     states = [
