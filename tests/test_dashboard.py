@@ -290,6 +290,7 @@ def test_the_curves_of_several_networks_are_told_apart(tmp_path: Path) -> None:
     words = scores.layout.title.text.replace("<br>", " ")
     assert "epoch 4 (small) and 5 (large) were kept: 50.0% and 40.0%" in words
     assert [note.text for note in loss.layout.annotations] == ["small", "stage 2", "large"]
+    assert [note.textangle for note in loss.layout.annotations] == [None, -90, None]
     x, y = np.array(scores.data[0].x), np.array(scores.data[0].y)
     assert np.isnan(x[4])  # no line from the one to the other
     assert np.isnan(y[4])

@@ -282,7 +282,7 @@ def _mark_stages(figure: go.Figure, log: History) -> None:
     """Where a network, or a further stage of its training, begins."""
     stage = log.columns.get("stage", np.zeros(len(log)))
 
-    def mark(row: int, text: str, **place: str) -> None:
+    def mark(row: int, text: str, **place: Any) -> None:
         figure.add_vline(
             x=float(log.columns["epoch"][row]) - 0.5,
             line={"color": GREY, "width": 1},
@@ -295,7 +295,8 @@ def _mark_stages(figure: go.Figure, log: History) -> None:
         if log.network:
             mark(rows[0], name, yanchor="bottom")
         for row in rows[1:][np.diff(stage[rows]) > 0]:
-            mark(row, f"stage {stage[row] - stage[rows[0]] + 1:.0f}")
+            number = stage[row] - stage[rows[0]] + 1
+            mark(row, f"stage {number:.0f}", textangle=-90)  # on a phone they are close together
 
 
 def history_rows(log: History) -> Rows:
