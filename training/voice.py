@@ -134,12 +134,14 @@ class Member:
 
         The first breaks off before its learning rate is down to zero.
         """
-        lengths = [{"epochs": count} for count in self.epochs]
-        lengths[0]["decay_epochs"] = round(1.2 * self.epochs[0])
         first, second, third = (
-            replace(stage, schedule=replace(stage.schedule, seed=self.seed + i, **length))
-            for i, (stage, length) in enumerate(zip((*STAGES, ROUND_TWO), lengths, strict=True))
+            replace(stage, schedule=replace(stage.schedule, seed=self.seed + number, epochs=count))
+            for number, (stage, count) in enumerate(
+                zip((*STAGES, ROUND_TWO), self.epochs, strict=True)
+            )
         )
+        broken_off = replace(first.schedule, decay_epochs=round(1.2 * self.epochs[0]))
+        first = replace(first, schedule=broken_off)
         if epochs:
             first, second, third = (
                 replace(stage, schedule=stage.schedule.lasting(epochs))
