@@ -33,8 +33,9 @@ from training.recipes import RECIPES, Recipe
 from training.ship import ship
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
-EPOCHS = {"face": 3, "voice": 6}
-"""On all data."""
+EPOCHS = {"face": 3, "voice": 12}
+"""On all data. With 4 the voices' curve said nothing of data: so few updates left all of them at
+44.8% of the test clips, half of them at 52.1, a quarter at 49.6."""
 MOST_TIMES = 8
 """A share of the data is gone over so much more often that the network is updated as often as on
 all of them, but at most so many times as often."""
