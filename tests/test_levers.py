@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -218,6 +219,50 @@ def test_an_easy_start_is_short_and_plain(tmp_path: Path, monkeypatch: pytest.Mo
     assert 0.3 < np.mean(np.array(lengths) < voice.MAX_FRAMES) < 0.7
     assert len(set(lengths)) > 5
     assert voice.SHORTEST_FRAMES <= min(lengths) < voice.EASY_FRAMES
+
+
+def test_both_networks_are_taught_by_both_about_training_clips_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ravdess(tmp_path, (1, 2, 3, 4))
+    trained = []
+
+    def train_stage(build, everything, run, stage, start, targets):
+        trained.append((run.relative_to(tmp_path).as_posix(), build(), start, targets))
+        return run / "best"
+
+    def answers_together(build, weights, data):
+        assert {clip.split for clip in data.clips} == {"train"}
+        assert weights == {m: tmp_path / f"run/{m}/stage2/best" for m in ("narrow", "wide")}
+        return "answers"
+
+    monkeypatch.setattr(voice, "train_stage", train_stage)
+    monkeypatch.setattr(voice, "answers_together", answers_together)
+    voice.train(dict, tmp_path, tmp_path / "run")
+    expected = [
+        (
+            f"run/{member.name}/stage{number}",
+            {"widths": member.widths},
+            None if number == 1 else tmp_path / f"run/{member.name}/stage{number - 1}/best",
+            "answers" if number == 3 else None,
+        )
+        for numbers in ((1, 2), (3,))
+        for member in voice.MEMBERS
+        for number in numbers
+    ]
+    assert trained == expected
+
+
+def test_a_share_holds_clips_with_all_their_copies(tmp_path: Path) -> None:
+    ravdess(tmp_path, (1, 3, 4))
+    everything = voices.load(tmp_path, tmp_path / "cache", variants=2)
+    copies = Counter(everything.clips)
+    share = voice.share_of(everything, 0.25, seed=7)
+    assert len(set(share.clips)) == round(0.25 * len(copies))
+    assert all(copies[clip] == n for clip, n in Counter(share.clips).items())
+    half = voice.share_of(everything, 0.5, seed=7)
+    assert set(share.clips) < set(half.clips)  # what more data bring is more of the same
+    assert voice.share_of(everything, 1, seed=7) is everything
 
 
 def test_teachers_share_in_the_targets_of_clips_and_their_copies(

@@ -8,6 +8,7 @@ import shutil
 import sys
 import types
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import cv2
 import keras
@@ -104,8 +105,8 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
         assert matrix.tolist() == measured
         assert len(set(found.ids)) == len(found.ids)
     rows = list(csv.DictReader((folder / "history.csv").open()))
-    # Two stages, and voices a second round.
-    stages = [str(i + 1) for i in range((3 if name == "voice-cnn" else 2) * len(members))]
+    # Two stages, and a second round of one stage for voices, of two for faces.
+    stages = [str(i + 1) for i in range((3 if name == "voice-cnn" else 4) * len(members))]
     assert [row["epoch"] for row in rows] == stages
     assert [row["stage"] for row in rows] == stages
     capsys.readouterr()
@@ -126,6 +127,10 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
         assert card.count(", 50% of each target being what all") == len(members)
         assert "plainer" not in card  # no easy start in a stage of one epoch
         _draws_a_learning_curve(common, tmp_path)
+        _refuses_what_is_not_whole(common, tmp_path, capsys)
+    else:
+        card = (folder / "README.md").read_text()
+        assert card.count("half of each target being what it had answered after stage 2") == 2
     assert main(["report", *common]) == 0
     report = (models / "REPORT.md").read_text()
     for line in (name, "When the unsure are left out", "made worse in five steps", "Whom it"):
@@ -139,6 +144,15 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
     assert sum(g["n"] for g in next(iter(fair["groups"].values())).values()) == robust["n"]
 
 
+def _refuses_what_is_not_whole(
+    common: list[str], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second_round = place / "runs/voice-cnn/wide/stage3/state.json"
+    second_round.rename(second_round.with_name("elsewhere"))
+    assert main(["export", *common, "--run", str(place / "runs/voice-cnn")]) == 1
+    assert "holds 2 of these 3 stages" in capsys.readouterr().err
+
+
 def _draws_a_learning_curve(common: list[str], place: Path) -> None:
     shutil.copytree(place / "runs/cache", place / "curve/cache")
     asked = ["--run", str(place / "curve/run"), "--fractions", "0.5", "1", "--epochs", "1"]
@@ -149,10 +163,6 @@ def _draws_a_learning_curve(common: list[str], place: Path) -> None:
     assert (whole["fraction"], whole["epochs"], whole["n"]) == (1, 1, 32)
     assert whole["test"]["n"] == 16
     assert 0 <= whole["test"]["unweighted_average_recall"] <= 1
-    states = [
-        json.loads((place / f"curve/run/{n}/stage1/state.json").read_text()) for n in ("0.5", "1")
-    ]
-    assert [state["recipe"]["examples"] for state in states] == [32, 32]
     assert "narrow network alone" in found["settings"]
 
 
@@ -352,7 +362,12 @@ def test_networks_together_answer_with_the_mean_of_their_logits():
 
 
 def _tiny(
-    run: Path, stop_before: int | None = None, epochs: int = 3, **options: float
+    run: Path,
+    stop_before: int | None = None,
+    epochs: int = 3,
+    stage: dict[str, Any] | None = None,
+    start: Path | None = None,
+    **options: float,
 ) -> list[dict[str, str]]:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((64, 10)).astype(np.float32)
@@ -377,7 +392,8 @@ def _tiny(
         return {"score": float(np.mean(answers == y.argmax(1)))}
 
     schedule = Schedule(epochs, batch_size=32, dtype_policy="float32", **options)  # type: ignore[arg-type]
-    fit(build, schedule, 2, epoch_batches, score, run)
+    recipe = {"stage": stage} if stage else None
+    fit(build, schedule, 2, epoch_batches, score, run, start=start, recipe=recipe)
     return list(csv.DictReader((run / "history.csv").open()))
 
 
@@ -462,10 +478,24 @@ def test_a_run_from_before_a_field_goes_on_by_its_default(tmp_path):
         _tiny(tmp_path, stop_before=2)
     state = json.loads((tmp_path / "state.json").read_text())
     del state["recipe"]["schedule"]["sharpness"]
+    del state["start"]
     (tmp_path / "state.json").write_text(json.dumps(state))
     with pytest.raises(DataSetError, match="another recipe"):
         _tiny(tmp_path, sharpness=0.05)
-    assert len(_tiny(tmp_path)) == 3
+    with pytest.raises(DataSetError, match="another recipe"):
+        _tiny(tmp_path, stage={"taught": 0.5})
+    assert len(_tiny(tmp_path, stage={"taught": 0.0, "teacher": ""})) == 3
+
+
+def test_a_run_from_other_weights_is_not_mixed_in(tmp_path):
+    _tiny(tmp_path / "first")
+    start = tmp_path / "first/best.weights.h5"
+    with pytest.raises(KeyboardInterrupt):
+        _tiny(tmp_path / "second", stop_before=2, start=start)
+    assert len(_tiny(tmp_path / "second", start=start)) == 3
+    _tiny(tmp_path / "other", epochs=1)
+    with pytest.raises(DataSetError, match="other weights"):
+        _tiny(tmp_path / "second", start=tmp_path / "other/best.weights.h5")
 
 
 def test_a_run_with_epochs_of_its_own_is_not_sharp(tmp_path):

@@ -110,6 +110,8 @@ def _stage(stage: dict[str, Any]) -> str:
         size += f", about {share:.0%} of the batches cut to a random length of 0.8 s or more"
     if share := examples.get("taught"):
         size += f", {share:.0%} of each target being what all networks had answered together"
+    if teacher := examples.get("own_teacher"):
+        size += f", half of each target being what it had answered after stage {teacher}"
     return (
         f"{schedule['epochs']} of {schedule['optimiser']} (batch "
         f"{schedule['batch_size']}, peak "

@@ -70,9 +70,7 @@ def folds(
     chosen = [member for member in voice.MEMBERS if not members or member.name in members]
     seed = voice.MEMBERS[0].seed
     everything = voices.load(data, run.parent / "cache", voice.VARIANTS, seed, split_of)
-    if fraction < 1:
-        rng = np.random.default_rng(seed)
-        everything = everything.where(rng.random(len(everything)) < fraction)
+    everything = voice.share_of(everything, fraction, seed)
     judged_corpus = np.array([clip.corpus == CORPUS for clip in everything.clips], bool)
     others = everything.where(~judged_corpus)
     checks.told(everything.where(judged_corpus).labels, (), "RAVDESS")

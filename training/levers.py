@@ -274,10 +274,9 @@ def _faces(data: Path, run: Path, fraction: float) -> Runner:
 
 
 def _voices(data: Path, run: Path, fraction: float) -> Runner:
-    everything = voices.load(data, run.parent / "cache", voice.VARIANTS, voice.MEMBERS[0].seed)
-    if fraction < 1:
-        rng = np.random.default_rng(voice.MEMBERS[0].seed)
-        everything = everything.where(rng.random(len(everything)) < fraction)
+    seed = voice.MEMBERS[0].seed
+    everything = voices.load(data, run.parent / "cache", voice.VARIANTS, seed)
+    everything = voice.share_of(everything, fraction, seed)
     validation = everything.of("validation")
     labels = validation.labels
     corpora = np.array([clip.corpus for clip in validation.clips])

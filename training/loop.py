@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -231,6 +232,7 @@ def fit(
         state: dict[str, Any] = {
             "recipe": as_json({"schedule": asdict(schedule), **(recipe or {})}),
             "git_commit": git_commit(),
+            "start": start and hashlib.sha256(start.read_bytes()).hexdigest(),
             "epoch": 0,
             "best": float("-inf"),
             "seconds": 0.0,
@@ -239,10 +241,11 @@ def fit(
         average = MovingAverage(model, schedule.averaging) if schedule.averaging else None
         if state_file.exists():
             found = json.loads(state_file.read_text())
-            if not _same_but_for_precision(found["recipe"], state["recipe"]):
+            same_start = found.setdefault("start", state["start"]) == state["start"]
+            if not (same_start and _same_but_for_precision(found["recipe"], state["recipe"])):
                 raise DataSetError(
-                    f"{run} holds a run of another recipe, or on other data. Remove the folder to "
-                    "start anew."
+                    f"{run} holds a run of another recipe, on other data or from other weights. "
+                    "Remove the folder to start anew."
                 )
             state = found
             if found["epoch"] < schedule.epochs:
@@ -309,13 +312,15 @@ def fit(
 def _same_but_for_precision(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two recipes differ at most in the numbers that a machine calculates in.
 
-    A run from before schedules had a field went as the field's default says.
+    A run from before schedules had a field went as the field's default says, and one from before
+    stages had it as if it were 0, false or empty there.
     """
 
     def rest(recipe: dict[str, Any]) -> dict[str, Any]:
         defaults = as_json(asdict(Schedule(0)))
         schedule = {**defaults, **recipe["schedule"], "dtype_policy": None}
-        return {**recipe, "schedule": schedule}
+        stage = {name: value for name, value in recipe.get("stage", {}).items() if value}
+        return {**recipe, "schedule": schedule, "stage": stage}
 
     return rest(one) == rest(other)
 

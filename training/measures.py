@@ -66,7 +66,7 @@ def summary(probabilities: NDArray[np.floating], labels: Labels) -> dict[str, An
         "unweighted_average_recall": round(float(recall[present].mean()), 4),
         "unweighted_average_recall_95": [round(v, 4) for v in recall_interval],
         "macro_f1": round(float(f1[present].mean()), 4),
-        "expected_calibration_error": round(expected_calibration_error(probabilities, labels), 4),
+        "expected_calibration_error": round(expected_calibration_error(probabilities, labels), 5),
         "classes": {
             name: {
                 "precision": round(float(precision[i]), 4),

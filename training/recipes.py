@@ -56,6 +56,8 @@ class Recipe:
     """In the order of preference, the fastest first; the last one is taken whatever it costs."""
     largest_bytes: int = SMALL_BYTES
     """How large its file may be."""
+    rounds: int = 0
+    """How many stages each network goes through, where none can be left out."""
     plan: tuple[str, ...] = ()
     """Its stages in a word each, where the last ones can be left out."""
     imagenet: bool = False
@@ -179,6 +181,7 @@ RECIPES: dict[str, Recipe] = {
         train=voice.train,
         examples=_voice_examples,
         members={m.name: {"widths": m.widths, "name": m.name} for m in voice.MEMBERS},
+        rounds=len(voice.STAGES) + 1,
         score=_accuracy,
     ),
     "voice-cnn1d": Recipe(

@@ -64,13 +64,15 @@ def ship(
     shipped; if none does, the last. All measurements go into `model.json`.
     """
     recipe = RECIPES[name]
-    trained = {member: finished_stages(run / member, stages) for member in recipe.members}
-    network = together(
-        [
-            rebuild(name, trained[member][-1] / "best.weights.h5", **arguments)
-            for member, arguments in recipe.members.items()
-        ]
-    )
+    trained = {
+        member: finished_stages(run / member, stages or recipe.rounds or None)
+        for member in recipe.members
+    }
+    networks = [
+        rebuild(name, trained[member][-1] / "best.weights.h5", **arguments)
+        for member, arguments in recipe.members.items()
+    ]
+    network = together(networks)
     examples = [] if quick else recipe.examples(data)
     before = _forerunner(run, trained)
     card = _card(name, recipe, parameters(network), trained, before) | made_with(run)
@@ -187,17 +189,10 @@ def _input(recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
 def _how_far(recipe: Recipe, members: dict[str, list[Path]]) -> dict[str, Any]:
     """Which weights a run began with and which of the planned stages it left out, if any."""
     stages = next(iter(members.values()))
-    facts = {
-        "initial_weights": _state(stages[0])["recipe"].get("initial_weights"),
-        "stages_left_out": _left_out(recipe, _state(stages[-1])),
-    }
+    began = _state(stages[0])["recipe"].get("initial_weights")
+    planned = len(stages) - (GROWN in (began or ""))  # its first stage comes before those planned
+    facts = {"initial_weights": began, "stages_left_out": list(recipe.plan[planned:])}
     return {name: value for name, value in facts.items() if value}
-
-
-def _left_out(recipe: Recipe, state: dict[str, Any]) -> list[str]:
-    """Planned stages with larger faces than those of the last one that took place."""
-    size = state["recipe"].get("stage", {}).get("size", 0)
-    return [stage for stage in recipe.plan if int(stage.removesuffix(" px")) > size]
 
 
 def _grown_from(recipe: Recipe, states: list[dict[str, Any]]) -> dict[str, Any]:
