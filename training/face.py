@@ -114,8 +114,8 @@ _SHARP = replace(
 _AGAIN = Stage(
     replace(
         _DECAYED,
-        epochs=30,
-        decay_epochs=33,
+        epochs=24,
+        decay_epochs=26,
         learning_rate=0.06,
         warmup_epochs=1.0,
         label_smoothing=0.0,
@@ -123,7 +123,7 @@ _AGAIN = Stage(
     ),
     44,
     STRONG,
-    small_share=0.4,
+    small_share=1 / 3,
     small_size=36,
     own_teacher=2,
 )

@@ -6,7 +6,9 @@ import csv
 import hashlib
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,9 +22,12 @@ from training.files import DataSetError
 from training.precision import dtype_policy
 from training.provenance import git_commit
 from training.sharpness import sharp_epoch
+from training.steps import learn, mean_log
 
 MOMENTUM = 0.9
 PLATEAU_FACTOR = 0.4
+AHEAD = 6
+"""How many batches are made ahead of the one that is learnt from."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +119,26 @@ OneEpoch = Callable[[keras.Model, Batches, list[keras.callbacks.Callback]], dict
 """(compiled network, batches, callbacks) -> mean loss and accuracy of the epoch, by name."""
 
 
-def _fitted(
+def _plain_epoch(
     trained: keras.Model, batches: Batches, callbacks: list[keras.callbacks.Callback]
 ) -> dict[str, Any]:
-    history = trained.fit(batches, verbose=0, callbacks=callbacks).history
-    return {name: values[0] for name, values in history.items()}
+    """Batch after batch, the next ones being made while the network learns.
+
+    Keras's own `fit` hands batches over through TensorFlow's data pipeline. At the end of an epoch
+    that can hang for ever: it waits, with Python's lock held, for a thread that wants the lock.
+    """
+    logs = []
+    count = len(batches)
+    with ThreadPoolExecutor(batches.workers) as makers:
+        ahead = deque(makers.submit(batches.__getitem__, i) for i in range(min(AHEAD, count)))
+        for index in range(count):
+            batch = ahead.popleft().result()
+            if index + AHEAD < count:
+                ahead.append(makers.submit(batches.__getitem__, index + AHEAD))
+            logs.append(learn(trained, *batch))
+            for callback in callbacks:
+                callback.on_train_batch_end(index)
+    return mean_log(logs)
 
 
 def plateau_rate(schedule: Schedule, scores: list[float]) -> float:
@@ -202,14 +222,14 @@ def fit(
     start : weights to start from, of an earlier stage; fresh ones by default.
     recipe : what else the run depends on, as JSON; a run is only resumed by the same recipe.
     loss, accuracy : of (targets, logits); smoothed cross-entropy and plain accuracy by default.
-    one_epoch : how an epoch goes over its batches; as Keras's own fit does by default.
+    one_epoch : how an epoch goes over its batches; one after the other by default.
     keep : `last` returns the weights of the last epoch, however they validated.
     """
     if schedule.sharpness:
         if one_epoch:
             raise ValueError("A run that goes over its batches in its own way cannot be sharp.")
         one_epoch = sharp_epoch(schedule.sharpness, accuracy)
-    one_epoch = one_epoch or _fitted
+    one_epoch = one_epoch or _plain_epoch
     run.mkdir(parents=True, exist_ok=True)
     state_file, best = run / "state.json", run / "best.weights.h5"
     keras.utils.set_random_seed(schedule.seed)

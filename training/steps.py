@@ -1,4 +1,4 @@
-"""One batch at a time, for epochs that go over their batches in another way than Keras's fit."""
+"""One batch at a time, instead of Keras's fit."""
 
 from __future__ import annotations
 
