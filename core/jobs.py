@@ -42,8 +42,8 @@ RECIPES: dict[str, Task] = {"face-cnn": "face", "voice-cnn": "voice"}
 NEEDED = ("tensorflow", "keras")
 """Packages that only training needs."""
 
-STAGES = 2
-"""Of a run, until its log says how many there are."""
+STAGES = {"face-cnn": 4, "voice-cnn": 6}
+"""Of a run of each recipe, until its log says how many there are."""
 
 State = Literal["running", "stopped", "failed", "done"]
 
@@ -288,7 +288,7 @@ def progress(job: Job) -> Progress:
     """What the run's files say."""
     log = tail(job)
     stages = re.findall(r"^stage \d+ of (\d+)$", log, re.MULTILINE)
-    total = job.epochs * (int(stages[-1]) if stages else STAGES)
+    total = job.epochs * (int(stages[-1]) if stages else STAGES[job.recipe])
     history = _history(job)
     done = len(history) if history else 0
     return Progress(_words(job, done, total, log), done, total, _left(history, total), history)

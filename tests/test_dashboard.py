@@ -789,10 +789,14 @@ def has_begun(job: jobs.Job, epochs: int = 1) -> None:
 
 
 def test_recipes_are_those_that_training_knows() -> None:
+    from training import face, voice
     from training.recipes import RECIPES
 
     known = {name: recipe.task for name, recipe in RECIPES.items()}
     assert jobs.RECIPES.items() <= known.items()
+    voices = len(voice.MEMBERS) * len(voice.MEMBERS[0].stages())
+    assert jobs.STAGES["face-cnn"] == len(face.COMPACT.stages)
+    assert jobs.STAGES["voice-cnn"] == voices
 
 
 def test_a_run_is_stopped_resumed_finished_and_deleted(

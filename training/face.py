@@ -245,17 +245,14 @@ def predicted_logits(
     """Logits (n, 7) of uint8 faces (n, h, w), mean of each face and its mirror image."""
     count = min(len(images), batch_size, prepared.at_once(2 * batch_size))
 
-    def asked(step: int) -> np.ndarray:
-        def make(index: int) -> tuple[np.ndarray]:
-            # The last batch is filled up: a batch of another shape would be compiled anew.
-            rows = np.arange(index * count, (index + 1) * count) % len(images)
-            return (prepared(images[rows])[:, :, ::step],)
+    def asked(start: int) -> np.ndarray:
+        # The last batch is filled up: a batch of another shape would be compiled anew.
+        x = prepared(images[np.arange(start, start + count) % len(images)])
+        both = [model.predict_on_batch(x[:, :, ::step])["logits"] for step in (1, -1)]
+        return (both[0] + both[1]) / 2
 
-        batches = Batches(-(-len(images) // count), make)
-        logits: np.ndarray = model.predict(batches, verbose=0)["logits"]
-        return logits[: len(images)]
-
-    return (asked(1) + asked(-1)) / 2
+    parts = [asked(start) for start in range(0, len(images), count)]
+    return np.concatenate(parts)[: len(images)]
 
 
 def train(
@@ -464,9 +461,7 @@ def train_stage(
                 x, y = cut_and_mixed(x, y, stage.cutmix, rng)
             return (x, y) if weight is None else (x, y, weight[rows])
 
-        batches = Batches(steps, make)
-        batches.workers = course.workers
-        return batches
+        return Batches(steps, make, course.workers)
 
     def validation_score(model: keras.Model) -> dict[str, float]:
         logits = predicted_logits(model, judged, whole)

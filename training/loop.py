@@ -100,11 +100,12 @@ class MovingAverage(keras.callbacks.Callback):
             self._weights = [stored[name] for name in sorted(stored.files) if name != "steps"]
 
 
-class Batches(keras.utils.PyDataset):
-    """One epoch of batches made by `make(index)`; each epoch gets a fresh instance."""
+class Batches:
+    """One epoch of batches made by `make(index)`, in `workers` threads; each epoch gets a fresh
+    instance."""
 
-    def __init__(self, count: int, make: Callable[[int], tuple]) -> None:
-        super().__init__(workers=2)  # the next batches are made while the network learns
+    def __init__(self, count: int, make: Callable[[int], tuple], workers: int = 2) -> None:
+        self.workers = workers
         self._count = count
         self._make = make
 

@@ -318,8 +318,6 @@ def train_stage(
         frames_of = [min(longest, -(-int(lengths[b].max()) // 16) * 16) for b in batches]
         for cut in np.flatnonzero(rng.random(steps) < stage.short):
             frames_of[cut] = _random_length(frames_of[cut], rng)
-        # Keras takes what the first two batches have in common for the shape of them all.
-        frames_of[0] = longest + 16
 
         def make(index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             rows, frames = batches[index], frames_of[index]
