@@ -226,8 +226,9 @@ def test_both_networks_are_taught_by_both_about_training_clips_alone(
     ravdess(tmp_path, (1, 2, 3, 4))
     trained = []
 
-    def train_stage(build, everything, run, stage, start, targets):
+    def train_stage(build, everything, run, stage, start, targets, teachers):
         trained.append((run.relative_to(tmp_path).as_posix(), build(), start, targets))
+        assert (len(teachers) == len(voice.MEMBERS)) == (targets is not None)
         return run / "best"
 
     def answers_together(build, weights, data):
@@ -250,6 +251,37 @@ def test_both_networks_are_taught_by_both_about_training_clips_alone(
         for number in numbers
     ]
     assert trained == expected
+
+
+def test_all_stages_of_a_face_network_see_the_same_share_taught_by_the_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fer2013(tmp_path, train=20, held_out=10)
+    seen, asked = [], []
+
+    def share(faces, fraction, seed):
+        seen.append((len(faces), fraction, seed))
+        return faces
+
+    class Network:
+        def load_weights(self, path: Path) -> None:
+            asked.append(path)
+
+    def fit(build, schedule, steps, epoch_batches, score, run, teachers, **named):
+        targets = epoch_batches(0)[0][1]
+        assert (targets.max() < 1) == bool(teachers)
+        return run / "best"
+
+    def predicted_logits(network, faces, prepared):
+        return np.zeros((len(faces), len(EMOTIONS)), np.float32)
+
+    monkeypatch.setattr(face.fer2013, "share", share)
+    monkeypatch.setattr(face, "fit", fit)
+    monkeypatch.setattr(face, "predicted_logits", predicted_logits)
+    face.train(Network, tmp_path, tmp_path / "run", fraction=0.5)
+    assert len(seen) == 2 + 2 * len(face.COMPACT.stages)
+    assert len({seed for _, _, seed in seen}) == 1
+    assert asked == [tmp_path / "run/stage2/best"] * 2
 
 
 def test_a_share_holds_clips_with_all_their_copies(tmp_path: Path) -> None:

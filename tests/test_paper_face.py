@@ -250,7 +250,7 @@ def test_from_training_without_an_export_to_an_answer_in_the_app(
     assert [stage["stage"]["size"] for stage in info.card["stages"]] == [32, 64]
     assert set(info.evaluation["splits"]) == {"validation", "test", "test-distinct"}
     card = (folder / NAME / "README.md").read_text()
-    assert "Only 2 of its 4 stages of training took place" in card
+    assert "Only the first 2 of its 4 stages of training took place" in card
     assert "at 96 px and 128 px; it is used at 64 px" in card
     assert "\n\nIts rate was changed once.\n\n" in card
     assert "It began with weights grown from those of a smaller network" in card

@@ -75,10 +75,13 @@ def _how_far(card: dict[str, Any]) -> str:
         done = len(card["stages"])
         *sizes, last = left_out
         follow = f"{', '.join(sizes)} and {last}" if sizes else last
+        sizes_done = {f"{stage['stage']['size']} px" for stage in card["stages"]}
+        # Where sizes come again, they do not say which stages are missing.
+        new = not sizes_done & set(left_out)
         parts.append(
-            f"Only {done} of its {done + len(left_out)} stages of training took place, "
-            f"without what was to follow at {follow}; it is used at "
-            f"{card['input']['shape'][1]} px."
+            f"Only the first {done} of its {done + len(left_out)} stages of training took place"
+            + (f", without what was to follow at {follow}" if new else "")
+            + f"; it is used at {card['input']['shape'][1]} px."
         )
     return " ".join(parts)
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -130,7 +130,8 @@ def _plain_epoch(
     """
     logs = []
     count = len(batches)
-    with ThreadPoolExecutor(batches.workers) as makers:
+    makers = ThreadPoolExecutor(batches.workers)
+    try:
         ahead = deque(makers.submit(batches.__getitem__, i) for i in range(min(AHEAD, count)))
         for index in range(count):
             batch = ahead.popleft().result()
@@ -139,6 +140,8 @@ def _plain_epoch(
             logs.append(learn(trained, *batch))
             for callback in callbacks:
                 callback.on_train_batch_end(index)
+    finally:
+        makers.shutdown(cancel_futures=True)
     return mean_log(logs)
 
 
@@ -210,6 +213,7 @@ def fit(
     recipe: dict[str, Any] | None = None,
     one_epoch: OneEpoch | None = None,
     keep: Literal["best", "last"] = "best",
+    teachers: Sequence[Path] = (),
 ) -> Path:
     """Train from the last finished epoch on; return the weights that validated best.
 
@@ -225,6 +229,7 @@ def fit(
     loss, accuracy : of (targets, logits); smoothed cross-entropy and plain accuracy by default.
     one_epoch : how an epoch goes over its batches; one after the other by default.
     keep : `last` returns the weights of the last epoch, however they validated.
+    teachers : weights that made the targets; a run is only resumed with the same.
     """
     if schedule.sharpness:
         if one_epoch:
@@ -253,7 +258,7 @@ def fit(
         state: dict[str, Any] = {
             "recipe": as_json({"schedule": asdict(schedule), **(recipe or {})}),
             "git_commit": git_commit(),
-            "start": start and hashlib.sha256(start.read_bytes()).hexdigest(),
+            "start": _digest([*([start] if start else []), *teachers]),
             "epoch": 0,
             "best": float("-inf"),
             "seconds": 0.0,
@@ -344,6 +349,14 @@ def _same_but_for_precision(one: dict[str, Any], other: dict[str, Any]) -> bool:
         return {**recipe, "schedule": schedule, "stage": stage}
 
     return rest(one) == rest(other)
+
+
+def _digest(weights: Sequence[Path]) -> str:
+    """SHA-256 of files of weights, one after the other; nothing for none."""
+    digest = hashlib.sha256()
+    for path in weights:
+        digest.update(path.read_bytes())
+    return digest.hexdigest() if weights else ""
 
 
 def _go_on_in(policy: str, schedule: dict[str, Any]) -> None:

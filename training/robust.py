@@ -119,7 +119,7 @@ def _batches(faces: fer2013.Faces, batch_size: int, steps: int, seed: int, epoch
 def _epoch(
     trained: keras.Model, batches: Batches, callbacks: list[keras.callbacks.Callback]
 ) -> dict[str, Any]:
-    """One epoch, batch after batch: Keras's own fit makes batches ahead of the weights."""
+    """One epoch, batch after batch: usually batches are made ahead of the weights."""
     attacker = Attacker(lambda x: trained(x, training=False), mirrored=False)
     logs = []
     for index in range(len(batches)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -230,7 +230,12 @@ def train(
     total = len(MEMBERS) * (len(STAGES) + 1)
     ends: dict[str, Path] = {}
 
-    def through(member: Member, number: int, targets: Targets | None = None) -> None:
+    def through(
+        member: Member,
+        number: int,
+        targets: Targets | None = None,
+        teachers: Sequence[Path] = (),
+    ) -> None:
         nonlocal count
         count += 1
         print(f"stage {count} of {total}", flush=True)
@@ -241,14 +246,16 @@ def train(
             member.stages(epochs)[number - 1],
             start=ends.get(member.name),
             targets=targets,
+            teachers=teachers,
         )
 
     for member in MEMBERS:
         through(member, 1)
         through(member, 2)
     targets = answers_together(build, ends, everything.of("train"))
+    teachers = list(ends.values())
     for member in MEMBERS:
-        through(member, 3, targets)
+        through(member, 3, targets, teachers)
 
 
 Targets = Mapping[voices.Clip, NDArray[np.floating]]
@@ -282,6 +289,7 @@ def train_stage(
     share: Mapping[str, float] = CORPUS_SHARE,
     keep: Literal["best", "last"] = "best",
     targets: Targets | None = None,
+    teachers: Sequence[Path] = (),
 ) -> Path:
     """One network's way through one stage; the weights that validated best, or the last.
 
@@ -290,7 +298,8 @@ def train_stage(
     build : the network, by `dropout`.
     everything : clips and, behind them, their augmented copies; `of` tells which to learn from
         and which to validate on. run : folder of checkpoints. start : weights to start from.
-    share : how often each corpus is drawn. targets : of the stage's teachers, if it has any.
+    share : how often each corpus is drawn. targets, teachers : the answers of the stage's teachers
+        and their weights, if it has any.
     """
     schedule = stage.schedule
     pool, validation = everything.of("train"), everything.of("validation")
@@ -363,6 +372,7 @@ def train_stage(
             "stage": {**asdict(stage), "schedule": None, "easy": stage.easy_share},
         },
         keep=keep,
+        teachers=teachers,
     )
 
 
