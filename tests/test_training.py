@@ -125,12 +125,14 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
             members
         )
         assert card.count(", 50% of each target being what all") == len(members)
+        assert "; seeds 7, 8, 9, 17, 18 and 19, " in card
         assert "plainer" not in card  # no easy start in a stage of one epoch
         _draws_a_learning_curve(common, tmp_path)
         _refuses_what_is_not_whole(common, tmp_path, capsys)
     else:
         card = (folder / "README.md").read_text()
         assert card.count("half of each target being what it had answered after stage 2") == 2
+        assert "; seeds 7, 8 and 9, " in card
     assert main(["report", *common]) == 0
     report = (models / "REPORT.md").read_text()
     for line in (name, "When the unsure are left out", "made worse in five steps", "Whom it"):

@@ -30,7 +30,7 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
         _how_far(card),
         f"`{card.get('command') or _usual_command(card)}`: {card['epochs']} epochs, "
         + ", then ".join(_stages(card["stages"]))
-        + f"; seed {card['seed']}, "
+        + f"; {_seeds(card)}, "
         f"{card['wall_time_hours']:.1f} h{_of_it(card)} on {card['hardware']}; "
         f"commit `{card['git_commit']}`; "
         + ", ".join(f"{k} {v}" for k, v in card["versions"].items())
@@ -48,6 +48,12 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
 
 def _usual_command(card: dict[str, Any]) -> str:
     return f"python -m training train {card['name']} --data PATH"
+
+
+def _seeds(card: dict[str, Any]) -> str:
+    """Of all stages, in their order."""
+    *others, last = dict.fromkeys(str(stage["schedule"]["seed"]) for stage in card["stages"])
+    return f"seeds {', '.join(others)} and {last}" if others else f"seed {last}"
 
 
 def _of_it(card: dict[str, Any]) -> str:
