@@ -1,4 +1,4 @@
-"""Numbers as people are told them."""
+"""Numbers and lists as people are told them."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def percent(p: float) -> str:
     if p < UNSURE_BELOW:
         return f"{math.floor(100 * p + 1e-9)}%"
     return f"{p:.0%}"
+
+
+def listed(words: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

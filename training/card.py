@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.labels import EMOTIONS
+from core.words import listed
 
 
 def write_card(folder: Path) -> None:
@@ -52,8 +53,8 @@ def _usual_command(card: dict[str, Any]) -> str:
 
 def _seeds(card: dict[str, Any]) -> str:
     """Of all stages, in their order."""
-    *others, last = dict.fromkeys(str(stage["schedule"]["seed"]) for stage in card["stages"])
-    return f"seeds {', '.join(others)} and {last}" if others else f"seed {last}"
+    seeds = list(dict.fromkeys(str(stage["schedule"]["seed"]) for stage in card["stages"]))
+    return f"{'seeds' if len(seeds) > 1 else 'seed'} {listed(seeds)}"
 
 
 def _of_it(card: dict[str, Any]) -> str:
@@ -79,14 +80,12 @@ def _how_far(card: dict[str, Any]) -> str:
         )
     if left_out := card.get("stages_left_out"):
         done = len(card["stages"])
-        *sizes, last = left_out
-        follow = f"{', '.join(sizes)} and {last}" if sizes else last
         sizes_done = {f"{stage['stage']['size']} px" for stage in card["stages"]}
         # Where sizes come again, they do not say which stages are missing.
         new = not sizes_done & set(left_out)
         parts.append(
             f"Only the first {done} of its {done + len(left_out)} stages of training took place"
-            + (f", without what was to follow at {follow}" if new else "")
+            + (f", without what was to follow at {listed(left_out)}" if new else "")
             + f"; it is used at {card['input']['shape'][1]} px."
         )
     return " ".join(parts)

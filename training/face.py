@@ -436,18 +436,20 @@ def train_stage(
     validation = fer2013.share(splits["validation"], fraction, seed)
     batch_size = min(schedule.batch_size, len(faces))
     steps = len(faces) // batch_size
-    targets = targets_of(faces, stage)
+    weight = weights_of(faces.labels) if stage.balanced else None
+    takes_any = course.preprocessing == FACE_TENSOR
+    whole = FaceInput(course.preprocessing, stage.judged_size if takes_any else stage.size)
+
+    def judged(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return resized(images, stage.judged_size) if takes_any else images
+
+    answers = None
     if teacher:
         network = build()
         network.load_weights(teacher)
-        answers = probabilities(
-            predicted_logits(network, faces.images, FaceInput(course.preprocessing, FACE_SIZE))
-        )
-        targets = ((targets + answers) / 2).astype(np.float32)
-    weight = weights_of(faces.labels) if stage.balanced else None
-    takes_any = course.preprocessing == FACE_TENSOR
-    judged = resized(validation.images, stage.judged_size) if takes_any else validation.images
-    whole = FaceInput(course.preprocessing, stage.judged_size if takes_any else stage.size)
+        answers = probabilities(predicted_logits(network, judged(faces.images), whole))
+    targets = targets_of(faces, stage, answers)
+    held_out = judged(validation.images)
 
     def epoch_batches(epoch: int) -> Batches:
         order = np.random.default_rng([schedule.seed, epoch]).permutation(len(faces))
@@ -469,7 +471,7 @@ def train_stage(
         return Batches(steps, make, course.workers)
 
     def validation_score(model: keras.Model) -> dict[str, float]:
-        logits = predicted_logits(model, judged, whole)
+        logits = predicted_logits(model, held_out, whole)
         chosen = probabilities(logits)[np.arange(len(validation)), validation.labels]
         accuracy = float(np.mean(logits.argmax(axis=1) == validation.labels))
         loss = -float(np.log(chosen + 1e-12).mean())
@@ -498,8 +500,16 @@ def resized(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.stack(made).astype(np.uint8, copy=False)
 
 
-def targets_of(faces: fer2013.Faces, stage: Stage) -> NDArray[np.float32]:
-    """What the network is to answer, (n, 7): labels, softened as the stage asks for."""
+def targets_of(
+    faces: fer2013.Faces, stage: Stage, answers: NDArray[np.floating] | None = None
+) -> NDArray[np.float32]:
+    """What the network is to answer, (n, 7): labels, softened as the stage asks for.
+
+    Parameters
+    ----------
+    answers : probabilities (n, 7) that make half of each target, if the network has a teacher of
+        its own.
+    """
     targets = one_hot(faces.labels, len(EMOTIONS))
     if stage.shared_labels:
         _, group = np.unique(faces.digests, return_inverse=True)
@@ -513,6 +523,7 @@ def targets_of(faces: fer2013.Faces, stage: Stage) -> NDArray[np.float32]:
             for start in range(0, len(faces), 128)
         ]
         answers = probabilities(np.concatenate(parts) / model.info.temperature)
+    if answers is not None:
         targets = ((targets + answers) / 2).astype(np.float32)
     return targets
 

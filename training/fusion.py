@@ -156,7 +156,7 @@ def _measures(
         "accuracy": round(_accuracy(p, labels), 4),
         "accuracy_95": _interval(rounds),
         "log_loss": round(_loss(p, labels), 4),
-        "expected_calibration_error": round(expected_calibration_error(p, labels), 4),
+        "expected_calibration_error": round(expected_calibration_error(p, labels), 5),
     }
 
 

@@ -115,6 +115,19 @@ class Batches:
     def __getitem__(self, index: int) -> tuple:
         return self._make(index)
 
+    def made_ahead(self) -> Iterator[tuple]:
+        """All batches in their order, the next ones being made while the last one is used."""
+        makers = ThreadPoolExecutor(self.workers)
+        try:
+            ahead = deque(makers.submit(self._make, i) for i in range(min(AHEAD, len(self))))
+            for index in range(len(self)):
+                batch = ahead.popleft().result()
+                if index + AHEAD < len(self):
+                    ahead.append(makers.submit(self._make, index + AHEAD))
+                yield batch
+        finally:
+            makers.shutdown(cancel_futures=True)
+
 
 OneEpoch = Callable[[keras.Model, Batches, list[keras.callbacks.Callback]], dict[str, Any]]
 """(compiled network, batches, callbacks) -> mean loss and accuracy of the epoch, by name."""
@@ -123,25 +136,16 @@ OneEpoch = Callable[[keras.Model, Batches, list[keras.callbacks.Callback]], dict
 def _plain_epoch(
     trained: keras.Model, batches: Batches, callbacks: list[keras.callbacks.Callback]
 ) -> dict[str, Any]:
-    """Batch after batch, the next ones being made while the network learns.
+    """Batch after batch.
 
     Keras's own `fit` hands batches over through TensorFlow's data pipeline. At the end of an epoch
     that can hang for ever: it waits, with Python's lock held, for a thread that wants the lock.
     """
     logs = []
-    count = len(batches)
-    makers = ThreadPoolExecutor(batches.workers)
-    try:
-        ahead = deque(makers.submit(batches.__getitem__, i) for i in range(min(AHEAD, count)))
-        for index in range(count):
-            batch = ahead.popleft().result()
-            if index + AHEAD < count:
-                ahead.append(makers.submit(batches.__getitem__, index + AHEAD))
-            logs.append(learn(trained, *batch))
-            for callback in callbacks:
-                callback.on_train_batch_end(index)
-    finally:
-        makers.shutdown(cancel_futures=True)
+    for index, batch in enumerate(batches.made_ahead()):
+        logs.append(learn(trained, *batch))
+        for callback in callbacks:
+            callback.on_train_batch_end(index)
     return mean_log(logs)
 
 

@@ -9,7 +9,6 @@ weight, so that it points only roughly uphill: `float32` is what it was made for
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -66,23 +65,18 @@ def sharp_epoch(radius: float, accuracy: Callable | str = "accuracy") -> OneEpoc
         drawn = [v for v in trained.non_trainable_variables if v.name == "seed_generator_state"]
         moving = [v for v in trained.non_trainable_variables if v.name != "seed_generator_state"]
         logs = []
-        with ThreadPoolExecutor(1) as maker:  # the next batch is made while the network learns
-            following = maker.submit(batches.__getitem__, 0)
-            for index in range(len(batches)):
-                batch = following.result()
-                if index + 1 < len(batches):
-                    following = maker.submit(batches.__getitem__, index + 1)
-                here, draws = _copies(weights), _copies(drawn)
-                logs.append(learn(uphill, *batch))
-                way = [up - w for up, w in zip(_copies(weights), here, strict=True)]
-                statistics = _copies(moving)
-                _assign(drawn, draws)
-                trained.train_on_batch(*batch)
-                _assign(moving, statistics)
-                there = _copies(weights)
-                _assign(weights, [w - back for w, back in zip(there, way, strict=True)])
-                for callback in callbacks:
-                    callback.on_train_batch_end(index)
+        for index, batch in enumerate(batches.made_ahead()):
+            here, draws = _copies(weights), _copies(drawn)
+            logs.append(learn(uphill, *batch))
+            way = [up - w for up, w in zip(_copies(weights), here, strict=True)]
+            statistics = _copies(moving)
+            _assign(drawn, draws)
+            trained.train_on_batch(*batch)
+            _assign(moving, statistics)
+            there = _copies(weights)
+            _assign(weights, [w - back for w, back in zip(there, way, strict=True)])
+            for callback in callbacks:
+                callback.on_train_batch_end(index)
         return mean_log(logs)
 
     return one_epoch

@@ -68,11 +68,12 @@ def ship(
         member: finished_stages(run / member, stages or recipe.rounds or None)
         for member in recipe.members
     }
-    networks = [
-        rebuild(name, trained[member][-1] / "best.weights.h5", **arguments)
-        for member, arguments in recipe.members.items()
-    ]
-    network = together(networks)
+    network = together(
+        [
+            rebuild(name, trained[member][-1] / "best.weights.h5", **arguments)
+            for member, arguments in recipe.members.items()
+        ]
+    )
     examples = [] if quick else recipe.examples(data)
     before = _forerunner(run, trained)
     card = _card(name, recipe, parameters(network), trained, before) | made_with(run)
@@ -189,8 +190,8 @@ def _input(recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
 def _how_far(recipe: Recipe, members: dict[str, list[Path]]) -> dict[str, Any]:
     """Which weights a run began with and which of the planned stages it left out, if any."""
     stages = next(iter(members.values()))
-    began = _state(stages[0])["recipe"].get("initial_weights")
-    planned = len(stages) - (GROWN in (began or ""))  # its first stage comes before those planned
+    began = _state(stages[0])["recipe"].get("initial_weights", "")
+    planned = len(stages) - (GROWN in began)  # its first stage comes before those planned
     facts = {"initial_weights": began, "stages_left_out": list(recipe.plan[planned:])}
     return {name: value for name, value in facts.items() if value}
 

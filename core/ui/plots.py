@@ -30,6 +30,7 @@ from core.reports import (
 from core.ui import charts, exports
 from core.ui.charts import DIVERGING, blank
 from core.ui.looks import LOOKS, rgb
+from core.words import listed
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -222,7 +223,7 @@ def _logged_titles(kind: str, log: History) -> tuple[str, str, str]:
     """(finding, unit of the y axis, hover) of a training chart."""
     if kind == "loss":
         loss = log.columns["loss"] if "loss" in log.columns else log.columns["val_loss"]
-        title = f"Loss went {_and(_fell(log, loss))} in {len(log)} epochs"
+        title = f"Loss went {listed(_fell(log, loss))} in {len(log)} epochs"
         return title, "loss (nats)", "%{y:.3f} in epoch %{x}"
     if kind == "learning_rate":
         highest = float(np.nanmax(log.columns["learning_rate"]))
@@ -235,7 +236,9 @@ def _logged_titles(kind: str, log: History) -> tuple[str, str, str]:
     if kept := log.kept:
         epochs = [f"{log.columns['epoch'][row]:.0f}{_network(log, row)}" for row in kept]
         scores = [f"{leading[row]:.1%}" for row in kept]
-        title = f"The weights of epoch {_and(epochs)} were kept: {_and(scores)} on validation data"
+        title = (
+            f"The weights of epoch {listed(epochs)} were kept: {listed(scores)} on validation data"
+        )
     return title, "score (%)", "%{y:.1%} in epoch %{x}"
 
 
@@ -253,10 +256,6 @@ def _fell(log: History, loss: NDArray[np.float64]) -> list[str]:
 def _network(log: History, row: int) -> str:
     name = log.network[row] if log.network else ""
     return f" ({name})" if name else ""
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _mark_kept(figure: go.Figure, epochs: NDArray[np.float64], values: NDArray[np.float64]) -> None:
