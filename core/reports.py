@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from core.errors import DuetError
 from core.labels import EMOTIONS
 from core.models import ModelInfo
+from core.words import listed
 
 Checked = TypeVar("Checked")
 Interval = tuple[float, float]
@@ -476,8 +477,12 @@ def _random_split(found: dict[str, Any]) -> OtherSplit:
 
 
 def _folds(found: dict[str, Any]) -> OtherSplit:
-    base, each = (int(_number(count, 1, 1e6)) for count in found["epochs"])
-    networks = " and ".join(str(name) for name in found["networks"])
+    networks = listed(
+        [
+            f"the {name} network ({int(_number(base, 1, 1e6))}, then {int(_number(each, 1, 1e6))})"
+            for name, (base, each) in found["epochs"].items()
+        ]
+    )
     return OtherSplit(
         "five folds of RAVDESS, mean",
         int(_number(found["all"]["n"], 1, 1e9)),
@@ -486,8 +491,8 @@ def _folds(found: dict[str, Any]) -> OtherSplit:
         _interval(found["mean_unweighted_average_recall_95"]),
         leaks=False,
         note="Five folds: every actor of RAVDESS is judged once by a model that never heard them "
-        f"({networks} network; {base} epochs on the other corpora, then {each} on each fold with "
-        "the rest of RAVDESS; no epoch was chosen by any of its actors). The interval comes from "
+        f"({networks}, epochs on the other corpora, then on each fold with the rest of RAVDESS; no "
+        "epoch was chosen by anybody who is judged). The interval comes from "
         f"drawing actors anew. {found.get('note', '')}".rstrip(),
         command=str(found.get("command", "")),
     )

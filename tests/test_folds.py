@@ -62,22 +62,25 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     command = ["folds", "--data", str(data), "--models", str(models), "--epochs", "1", "1"]
     command += ["--run", str(tmp_path / "run"), "--networks", "narrow"]
     assert main(command) == 0
-    crema = ("crema_d", "1001")
+    crema = {("crema_d", "1001"), ("crema_d", "1062")}
     copies = 1 + voice.VARIANTS
-    # Actor 2 is of the first fold, 3 of the second and 1 of the fifth; 1062 is for validation.
+    # Actor 2 is of the first fold, 3 of the second and 1 of the fifth; 1062 is for validation
+    # elsewhere, but here nothing is chosen.
     assert heard == [
-        ("others", {crema}, 6 * copies),
-        ("fold1", {crema, ("ravdess", "1"), ("ravdess", "3")}, 22 * copies),
-        ("fold2", {crema, ("ravdess", "1"), ("ravdess", "2")}, 22 * copies),
-        ("fold3", {crema, ("ravdess", "2"), ("ravdess", "3")}, 22 * copies),
+        ("others", crema, 12 * copies),
+        ("fold1", {*crema, ("ravdess", "1"), ("ravdess", "3")}, 28 * copies),
+        ("fold2", {*crema, ("ravdess", "1"), ("ravdess", "2")}, 28 * copies),
+        ("fold3", {*crema, ("ravdess", "2"), ("ravdess", "3")}, 28 * copies),
     ]
     found = json.loads((models / "voice-cnn" / "folds.json").read_text())
     assert [fold["actors"] for fold in found["folds"]] == [[2], [3], [1]]
     assert [fold["n"] for fold in found["folds"]] == [8, 8, 8]
     assert found["all"]["n"] == 24
     assert found["command"].endswith("--epochs 1 1 --networks narrow")
+    assert found["epochs"] == {"narrow": [1, 1]}
     assert "mean" in (text := write_report(models).read_text().lower())
     assert "every actor of ravdess, in five folds" in text
+    assert "the narrow network (1, then 1), epochs on all speakers of the other corpora" in text
     path = models / "voice-cnn" / "folds.json"
     path.write_text(json.dumps({**found, "note": "By an earlier recipe."}))
     assert "drawing actors anew). By an earlier recipe." in write_report(models).read_text()
@@ -133,8 +136,7 @@ def test_other_ways_to_divide_are_read_and_drawn(models: Path) -> None:
                 "all": {"n": 1440, "accuracy": 0.7},
                 "mean_unweighted_average_recall": 0.7,
                 "mean_unweighted_average_recall_95": interval,
-                "epochs": [20, 4],
-                "networks": ["narrow"],
+                "epochs": {"narrow": [16, 7], "wide": [9, 4]},
                 "command": "python -m training folds --data PATH",
             }
         )
@@ -155,6 +157,7 @@ def test_other_ways_to_divide_are_read_and_drawn(models: Path) -> None:
     found = reports.read_other_splits(info)
     assert [(other.n, other.leaks) for other in found] == [(7000, True), (1440, False)]
     assert "96% of clips" in found[0].note
+    assert "(the narrow network (16, then 7) and the wide network (9, then 4), " in found[1].note
     test = reports.read_evaluation(info).splits["test"]
     gain = 100 * (0.9 - test.unweighted_average_recall)
     title = plots.other_splits(found, test).layout.title.text

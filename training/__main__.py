@@ -398,14 +398,14 @@ def _folds(parsed: argparse.Namespace) -> None:
     from core.models import read_info
     from training.architectures import ARCHITECTURES
     from training.export import write_json
-    from training.folds import EPOCHS, folds
+    from training.folds import folds
 
     info = read_info(_models(parsed) / "voice-cnn")
-    epochs = tuple(parsed.epochs or EPOCHS)
+    epochs = tuple(parsed.epochs) if parsed.epochs else None
     build = ARCHITECTURES[info.name]
     report = folds(build, parsed.data, parsed.run, epochs, parsed.networks, parsed.fraction)
     words = ["python -m training folds --data PATH"]
-    if epochs != EPOCHS:
+    if epochs:
         words.append("--epochs " + " ".join(map(str, epochs)))
     if parsed.networks:
         words.append("--networks " + " ".join(parsed.networks))

@@ -226,7 +226,8 @@ def fit(
     build : makes the network anew; its outputs include `logits` (n, 7).
     epoch_batches : epoch number, from 0 -> that epoch's batches (x, one-hot or soft y, weights).
         Must depend on nothing but the number, so that a resumed run repeats an unbroken one.
-    validation_score : model -> measures on validation data, among them `score`, higher is better.
+    validation_score : model -> measures on validation data, among them `score`, higher is better;
+        none where the last epoch is kept anyway.
     run : folder of checkpoints; `history.csv` grows by a row an epoch.
     start : weights to start from, of an earlier stage; fresh ones by default.
     recipe : what else the run depends on, as JSON; a run is only resumed by the same recipe.
@@ -297,8 +298,9 @@ def fit(
             log = one_epoch(trained, epoch_batches(epoch), [average] if average else [])
             with average.in_place() if average else nullcontext():
                 measures = validation_score(model)
-                if keep == "last" or measures["score"] > state["best"]:
-                    state["best"] = measures["score"]
+                score = measures.get("score", float("-inf"))
+                if keep == "last" or score > state["best"]:
+                    state["best"] = score
                     model.save_weights(best)
             seconds = time.monotonic() - started
             row = {

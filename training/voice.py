@@ -297,7 +297,8 @@ def train_stage(
     ----------
     build : the network, by `dropout`.
     everything : clips and, behind them, their augmented copies; `of` tells which to learn from
-        and which to validate on. run : folder of checkpoints. start : weights to start from.
+        and which to validate on, if any. run : folder of checkpoints. start : weights to start
+        from.
     share : how often each corpus is drawn. targets, teachers : the answers of the stage's teachers
         and their weights, if it has any.
     """
@@ -349,6 +350,8 @@ def train_stage(
         return Batches(steps, make)
 
     def validation_score(model: keras.Model) -> dict[str, float]:
+        if not len(validation):
+            return {}
         logits = predicted_logits(model, validation)
         recall = {}
         for corpus in voices.CORPORA:
