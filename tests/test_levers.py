@@ -16,7 +16,7 @@ from core.labels import EMOTIONS
 from core.models import find
 from core.voice.features import MEL_BANDS
 from tests.data_makers import crema_d, fer2013, ravdess
-from training import face, levers, mixing, voice, voices
+from training import face, filling, levers, mixing, voice, voices
 from training.__main__ import main
 from training.architectures import ARCHITECTURES, face_cnn, voice_cnn
 from training.fer2013 import Faces
@@ -87,7 +87,9 @@ def test_ideas_for_voices_are_tried_and_told(
 ) -> None:
     ravdess(tmp_path / "data", (1, 3))
     crema_d(tmp_path / "data", (1001, 1062))
-    monkeypatch.setitem(ARCHITECTURES, "voice-cnn", lambda **_: voice_cnn((4, 4, 8)))
+    monkeypatch.setitem(
+        ARCHITECTURES, "voice-cnn", lambda **changes: voice_cnn((4, 4, 8), **changes)
+    )
     command = ["levers", "voice-cnn", "--data", str(tmp_path / "data"), "--models", str(models)]
     command += ["--run", str(tmp_path / "run"), "--epochs", "1"]
     assert main([*command, "--only", "without augmented copies"]) == 0
@@ -95,6 +97,66 @@ def test_ideas_for_voices_are_tried_and_told(
     assert [row["name"] for row in found["tried"]] == ["without augmented copies"]
     assert found["n"] == 8 + 6
     assert found["measure"] == "unweighted average recall"
+    ideas = [
+        "first fills in what is blanked, half as long",
+        "excerpts of up to 4.8 s instead of 3.2",
+    ]
+    assert main([*command, "--epochs", "2", "--run", str(tmp_path / "two"), "--only", *ideas]) == 0
+    found = json.loads((models / "voice-cnn" / "levers.json").read_text())["series"][-1]
+    assert {row["name"] for row in found["tried"]} == set(ideas)
+    (filled,) = (tmp_path / "two").glob("*/filling/history.csv")
+    assert len(filled.read_text().splitlines()) == 2
+
+
+def test_a_network_learns_to_fill_in_what_is_blanked(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    clips, spectrograms = [], []
+    sound = rng.normal(0, 1, MEL_BANDS)
+    for number in range(336):
+        split = "validation" if number < 16 else "train"
+        clips.append(voices.Clip("ravdess", str(number), "1", EMOTIONS[number % 7], split))
+        bands = rng.choice([-1, 1]) * sound  # each clip has one of two sounds all along
+        spectrograms.append(np.tile(bands, (220, 1)).astype(np.float16))
+    everything = voices.Voices(tuple(clips), tuple(spectrograms))
+    schedule = replace(
+        voice.STAGES[0].schedule.lasting(6), batch_size=8, learning_rate=1e-2, averaging=0.0
+    )
+    build = partial(voice_cnn, (8, 8, 32))
+    weights = filling.pretrained(build, everything, tmp_path, schedule, 0.0)
+    history = [row.split(",") for row in (tmp_path / "history.csv").read_text().splitlines()]
+    scores = [float(row[history[0].index("val_score")]) for row in history[1:]]
+    assert scores[0] < 0.2 < scores[-1]  # guessing the mean, 0, would be worth 0
+    network = build(dropout=0.3)
+    network.load_weights(weights)
+    learnt = filling.filling(build())
+    learnt.load_weights(tmp_path / "best.weights.h5")
+    kept = {layer.name: layer.get_weights() for layer in network.layers}
+    for layer in learnt.layers:
+        for one, other in zip(layer.get_weights(), kept.get(layer.name, []), strict=False):
+            np.testing.assert_array_equal(one, other)
+    assert {"guess"} == {layer.name for layer in learnt.layers} - set(kept)
+
+
+def test_only_what_is_blanked_counts_and_it_is_told() -> None:
+    rng = np.random.default_rng(0)
+    excerpts = rng.normal(1, 1, (4, 80, MEL_BANDS)).astype(np.float32)
+    x, y = filling.blanked(excerpts, rng)
+    assert x.shape == (4, 80, MEL_BANDS, 1)
+    assert y.shape == (4, 10, 8 * MEL_BANDS + 1)
+    hidden = y[..., -1] > 0
+    assert (hidden.mean(axis=1) >= 0.4).all()
+    assert (hidden.mean(axis=1) <= 0.6).all()
+    cells = x[..., 0].reshape(4, 10, -1)
+    assert (cells[hidden] == 0).all()
+    np.testing.assert_array_equal(cells[~hidden], y[..., :-1][~hidden])
+    right = y[..., :-1].copy()
+    right[~hidden] = 9.0  # a guess about what is there anyway
+    assert float(np.mean(filling.filled_loss(y, right))) == 0
+    assert float(filling.filled_accuracy(y, right)) == 1
+    nothing = np.zeros_like(right)
+    assert float(filling.filled_accuracy(y, nothing)) == 0
+    loss = float(np.mean(filling.filled_loss(y, nothing)))
+    assert loss == pytest.approx(float(np.mean(right[hidden] ** 2)), rel=1e-4)
 
 
 def test_every_idea_changes_just_what_it_says() -> None:
@@ -107,7 +169,7 @@ def test_every_idea_changes_just_what_it_says() -> None:
         for lever in known[1:]:
             stage = levers._stage(base, lever, base.schedule.epochs)
             same_network = builder(**lever.network).count_params() == plain
-            changed = stage != base or not same_network or not lever.mirrored
+            changed = stage != base or not same_network or not lever.mirrored or lever.filling
             assert changed or "dropout" in lever.network, lever.name
 
 

@@ -105,6 +105,7 @@ def voice_cnn(
     blocks: tuple[int, ...] = (2, 2, 2),
     heads: int = 4,
     dropout: float = 0.3,
+    dilations: tuple[int, ...] = (1, 2),
     name: str = "voice-cnn",
 ) -> keras.Model:
     """Small residual network on log-mel spectrograms with attention pooling over time.
@@ -113,8 +114,8 @@ def voice_cnn(
     `core.voice.features.voice_tensor`. Outputs, by name, with one step every 8 frames:
     `evidence` (n, steps, heads, 7), `scores` (n, steps, heads) and `logits` (n, 7), which are
     the evidence weighted by the softmax of the scores over time, averaged over heads. Every
-    step sees about 2 s around it and nothing else, so windows of a long recording are pooled
-    from one pass over it.
+    step sees 2.4 s around it and nothing else, so windows of a long recording are pooled
+    from one pass over it. `dilations` of the convolutions over time make that longer.
     """
     inputs = keras.Input((None, MEL_BANDS, 1), name="spectrogram")
     x = _convolution(inputs, widths[0] // 2, strides=(1, 2), name="stem_1")
@@ -132,8 +133,8 @@ def voice_cnn(
     x = layers.Dense(widths[-1], use_bias=False, name="mix_dense")(x)
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="mix_norm")(x)
     x = layers.ReLU(name="mix_relu")(x)
-    x = _temporal_block(x, widths[-1], dilation=1, name="time_1")
-    x = _temporal_block(x, widths[-1], dilation=2, name="time_2")
+    for number, dilation in enumerate(dilations, 1):
+        x = _temporal_block(x, widths[-1], dilation, name=f"time_{number}")
     x = layers.SpatialDropout1D(dropout, name="drop_2")(x)
     scores = layers.Dense(heads, name="scores", dtype="float32")(x)
     evidence = layers.Dense(heads * CLASSES, name="evidence_dense", dtype="float32")(x)
