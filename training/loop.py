@@ -169,8 +169,10 @@ def finished(schedule: dict[str, Any], history: list[dict[str, Any]]) -> bool:
     if len(history) >= schedule["epochs"]:
         return True
     patience = schedule.get("patience", 0)
+    if not (patience and history):
+        return False
     scores = [row["val_score"] for row in history]
-    return bool(patience and scores) and len(scores) - 1 - int(np.argmax(scores)) >= 2 * patience
+    return len(scores) - 1 - int(np.argmax(scores)) >= 2 * patience
 
 
 def optimiser(schedule: Schedule, steps_per_epoch: int) -> keras.optimizers.Optimizer:
