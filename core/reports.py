@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from core.errors import DuetError
 from core.labels import EMOTIONS
 from core.models import ModelInfo
-from core.words import listed
 
 Checked = TypeVar("Checked")
 Interval = tuple[float, float]
@@ -477,11 +476,10 @@ def _random_split(found: dict[str, Any]) -> OtherSplit:
 
 
 def _folds(found: dict[str, Any]) -> OtherSplit:
-    networks = listed(
-        [
-            f"the {name} network ({int(_number(base, 1, 1e6))}, then {int(_number(each, 1, 1e6))})"
-            for name, (base, each) in found["epochs"].items()
-        ]
+    networks = "; ".join(
+        f"{name} network: {_number(base, 1, 1e6):.0f} epochs on the other corpora, then "
+        f"{_number(each, 1, 1e6):.0f} with the other four folds"
+        for name, (base, each) in found["epochs"].items()
     )
     return OtherSplit(
         "five folds of RAVDESS, mean",
@@ -491,8 +489,7 @@ def _folds(found: dict[str, Any]) -> OtherSplit:
         _interval(found["mean_unweighted_average_recall_95"]),
         leaks=False,
         note="Five folds: every actor of RAVDESS is judged once by a model that never heard them "
-        f"({networks}, epochs on the other corpora, then on each fold with the rest of RAVDESS; no "
-        "epoch was chosen by anybody who is judged). The interval comes from "
+        f"({networks}; no epoch was chosen by anybody who is judged). The interval comes from "
         f"drawing actors anew. {found.get('note', '')}".rstrip(),
         command=str(found.get("command", "")),
     )

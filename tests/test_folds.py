@@ -80,7 +80,7 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     assert found["epochs"] == {"narrow": [2, 1]}
     assert "mean" in (text := write_report(models).read_text().lower())
     assert "every actor of ravdess, in five folds" in text
-    assert "the narrow network (2, then 1), epochs on all speakers of the other corpora" in text
+    assert "narrow network: 2 epochs on all speakers of the other corpora, then 1 with" in text
     path = models / "voice-cnn" / "folds.json"
     path.write_text(json.dumps({**found, "note": "By an earlier recipe."}))
     assert "drawing actors anew). By an earlier recipe." in write_report(models).read_text()
@@ -157,7 +157,7 @@ def test_other_ways_to_divide_are_read_and_drawn(models: Path) -> None:
     found = reports.read_other_splits(info)
     assert [(other.n, other.leaks) for other in found] == [(7000, True), (1440, False)]
     assert "96% of clips" in found[0].note
-    assert "(the narrow network (16, then 7) and the wide network (9, then 4), " in found[1].note
+    assert "wide network: 9 epochs on the other corpora, then 4 with the other" in found[1].note
     test = reports.read_evaluation(info).splits["test"]
     gain = 100 * (0.9 - test.unweighted_average_recall)
     title = plots.other_splits(found, test).layout.title.text

@@ -15,6 +15,7 @@ import pytest
 from core.labels import EMOTIONS
 from core.models import find
 from core.voice.features import MEL_BANDS
+from core.voice.tensor import STEP_SECONDS
 from tests.data_makers import crema_d, fer2013, ravdess
 from training import face, filling, levers, mixing, voice, voices
 from training.__main__ import main
@@ -98,7 +99,7 @@ def test_ideas_for_voices_are_tried_and_told(
     assert found["n"] == 8 + 6
     assert found["measure"] == "unweighted average recall"
     ideas = [
-        "first fills in what is blanked, half as long",
+        "first fills in what is blanked, for half as many epochs",
         "excerpts of up to 4.8 s instead of 3.2",
     ]
     assert main([*command, "--epochs", "2", "--run", str(tmp_path / "two"), "--only", *ideas]) == 0
@@ -128,34 +129,50 @@ def test_a_network_learns_to_fill_in_what_is_blanked(tmp_path: Path) -> None:
     assert scores[0] < 0.2 < scores[-1]  # guessing the mean, 0, would be worth 0
     network = build(dropout=0.3)
     network.load_weights(weights)
-    learnt = filling.filling(build())
+    learnt = filling.filling_network(build())
     learnt.load_weights(tmp_path / "best.weights.h5")
     kept = {layer.name: layer.get_weights() for layer in network.layers}
     for layer in learnt.layers:
         for one, other in zip(layer.get_weights(), kept.get(layer.name, []), strict=False):
             np.testing.assert_array_equal(one, other)
     assert {"guess"} == {layer.name for layer in learnt.layers} - set(kept)
+    # Asked again, as by a run that goes on: the same weights, so that what starts there goes on.
+    before = weights.read_bytes()
+    assert filling.pretrained(build, everything, tmp_path, schedule, 0.0).read_bytes() == before
+
+
+@pytest.mark.parametrize(("dilations", "seconds"), [((1, 2), 2.4), ((2, 5), 3.5)])
+def test_a_step_sees_as_far_as_is_said(dilations: tuple[int, ...], seconds: float) -> None:
+    network = voice_cnn((4, 4, 8), dilations=dilations)
+    x = np.random.default_rng(0).normal(0, 1, (1, 640, MEL_BANDS, 1)).astype(np.float32)
+    before = np.asarray(network(x)["evidence"])
+    x[:, 320] += 5
+    changed = (np.asarray(network(x)["evidence"]) != before).any(axis=(0, 2, 3))
+    first, *_, last = np.flatnonzero(changed)
+    assert (last - first + 1) * STEP_SECONDS == pytest.approx(seconds, abs=STEP_SECONDS)
 
 
 def test_only_what_is_blanked_counts_and_it_is_told() -> None:
     rng = np.random.default_rng(0)
-    excerpts = rng.normal(1, 1, (4, 80, MEL_BANDS)).astype(np.float32)
+    excerpts = rng.normal(1, 1, (60, 80, MEL_BANDS)).astype(np.float32)
     x, y = filling.blanked(excerpts, rng)
-    assert x.shape == (4, 80, MEL_BANDS, 1)
-    assert y.shape == (4, 10, 8 * MEL_BANDS + 1)
+    assert x.shape == (60, 80, MEL_BANDS, 1)
+    assert y.shape == (60, 10, 8 * MEL_BANDS + 1)
     hidden = y[..., -1] > 0
-    assert (hidden.mean(axis=1) >= 0.4).all()
-    assert (hidden.mean(axis=1) <= 0.6).all()
-    cells = x[..., 0].reshape(4, 10, -1)
+    assert 0.3 < hidden.mean() < 0.5
+    assert hidden.any(axis=1).all()
+    gaps = ["".join("x" if step else " " for step in row).split() for row in hidden]
+    assert {len(gap) for row in gaps for gap in row} == {1, 2, 3}
+    cells = x[..., 0].reshape(60, 10, -1)
     assert (cells[hidden] == 0).all()
     np.testing.assert_array_equal(cells[~hidden], y[..., :-1][~hidden])
     right = y[..., :-1].copy()
     right[~hidden] = 9.0  # a guess about what is there anyway
-    assert float(np.mean(filling.filled_loss(y, right))) == 0
-    assert float(filling.filled_accuracy(y, right)) == 1
+    assert float(np.mean(filling.loss(y, right))) == 0
+    assert float(filling.accuracy(y, right)) == 1
     nothing = np.zeros_like(right)
-    assert float(filling.filled_accuracy(y, nothing)) == 0
-    loss = float(np.mean(filling.filled_loss(y, nothing)))
+    assert float(filling.accuracy(y, nothing)) == 0
+    loss = float(np.mean(filling.loss(y, nothing)))
     assert loss == pytest.approx(float(np.mean(right[hidden] ** 2)), rel=1e-4)
 
 
@@ -169,8 +186,8 @@ def test_every_idea_changes_just_what_it_says() -> None:
         for lever in known[1:]:
             stage = levers._stage(base, lever, base.schedule.epochs)
             same_network = builder(**lever.network).count_params() == plain
-            changed = stage != base or not same_network or not lever.mirrored or lever.filling
-            assert changed or "dropout" in lever.network, lever.name
+            changed = stage != base or not same_network or not lever.mirrored
+            assert changed or lever.pretraining or {"dropout", "dilations"} & set(lever.network)
 
 
 # --- targets --------------------------------------------------------------------------------------
@@ -280,6 +297,10 @@ def test_an_easy_start_is_short_and_plain(tmp_path: Path, monkeypatch: pytest.Mo
     assert 0.3 < np.mean(np.array(lengths) < voice.MAX_FRAMES) < 0.7
     assert len(set(lengths)) > 5
     assert voice.SHORTEST_FRAMES <= min(lengths) < voice.EASY_FRAMES
+    voice.train_stage(dict, everything, tmp_path, replace(stage, extra_seconds=1.6), None)
+    (_, epoch_batches) = caught[-1]
+    assert of(0)[0] == voice.EASY_FRAMES
+    assert of(9)[0] == voice.MAX_FRAMES + 100
 
 
 def test_both_networks_are_taught_by_both_about_training_clips_alone(

@@ -14,6 +14,9 @@ from core.voice.features import MEL_BANDS, SAMPLE_RATE
 
 Random = np.random.Generator
 
+SHORTEST_TEMPO = 0.9
+"""To what share of its length a spectrogram is warped at most."""
+
 
 def reverberate(samples: Samples, seconds: float, wet: float, rng: Random) -> Samples:
     """Convolve with exponentially decaying noise: a room of that reverberation time (60 dB)."""
@@ -84,7 +87,11 @@ def random_spectrogram(
     """
     x = np.asarray(spectrogram, np.float32)
     floor = float(x.min())
-    stretch, shift, scale = rng.uniform(0.9, 1.1), rng.uniform(-1.5, 1.5), rng.uniform(0.95, 1.05)
+    stretch, shift, scale = (
+        rng.uniform(SHORTEST_TEMPO, 1.1),
+        rng.uniform(-1.5, 1.5),
+        rng.uniform(0.95, 1.05),
+    )
     length = max(8, round(len(x) * stretch))
     matrix = np.array([[scale, 0, shift], [0, stretch, 0]])
     x = np.asarray(

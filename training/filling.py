@@ -17,17 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.voice.features import MEL_BANDS
+from core.voice.tensor import FRAMES_PER_STEP
 from training import voice, voices
-from training.augment_voice import random_spectrogram
+from training.augment_voice import SHORTEST_TEMPO, random_spectrogram
 from training.loop import Batches, Schedule, fit
 
-STEP = 8
-"""Frames to a step of the network's trunk."""
-BLANKED = 0.4
-"""Share of the steps that are blanked, about."""
 LONGEST_GAP = 3
-"""Steps that are blanked at a stretch at most; 0.4 s."""
-FRAMES = voice.MAX_FRAMES // STEP * STEP
+"""Steps that are blanked at a stretch at most, 0.4 s; two on average."""
+LONGEST_REST = 5
+"""Steps between two such stretches at most; three on average, so that 40% are blanked."""
 JUDGED_CLIPS = 256
 """Validation clips on which the filling is judged, blanked in the same places after each epoch."""
 
@@ -51,49 +49,54 @@ def pretrained(
     per_epoch = max(schedule.batch_size, len(pool) // (1 + voice.VARIANTS))
     steps = per_epoch // schedule.batch_size
 
+    lengths = np.array([len(s) for s in pool.spectrograms])
+    judged = _judged(validation, schedule.seed)
+
     def epoch_batches(epoch: int) -> Batches:
         rng = np.random.default_rng([schedule.seed, epoch])
-        drawn = rng.choice(len(pool), (steps, schedule.batch_size))
+        drawn = rng.choice(len(pool), steps * schedule.batch_size)
+        # Clips of about one length share a batch, so that little of them is cut off.
+        drawn = drawn[np.argsort(lengths[drawn] * rng.uniform(0.8, 1.25, len(drawn)))]
+        batches = rng.permutation(drawn.reshape(steps, schedule.batch_size))
 
         def make(index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             rng = np.random.default_rng([schedule.seed, epoch, index])
-            return blanked(_excerpts(pool, drawn[index], rng), rng)
+            return blanked(_excerpts(pool, batches[index], rng), rng)
 
         return Batches(steps, make)
 
     def score(model: keras.Model) -> dict[str, float]:
-        rng = np.random.default_rng(schedule.seed)
-        rows = rng.permutation(len(validation))[:JUDGED_CLIPS]
-        x, y = blanked(_excerpts(validation, rows, rng), rng)
-        guess = model.predict(x, batch_size=32, verbose=0)["logits"]
-        return {"score": float(filled_accuracy(y, guess))}
+        found = [accuracy(y, model.predict_on_batch(x)["logits"]) for x, y in judged]
+        return {"score": float(np.mean([keras.ops.convert_to_numpy(one) for one in found]))}
 
     best = fit(
-        lambda: filling(build(dropout=dropout)),
+        lambda: filling_network(build(dropout=dropout)),
         replace(schedule, label_smoothing=0.0),
         steps,
         epoch_batches,
         score,
         run,
-        loss=filled_loss,
-        accuracy=filled_accuracy,
-        recipe={"examples": per_epoch, "stage": {"blanked": BLANKED, "dropout": dropout}},
+        loss=loss,
+        accuracy=accuracy,
+        recipe={
+            "examples": per_epoch,
+            "stage": {"gap": LONGEST_GAP, "rest": LONGEST_REST, "dropout": dropout},
+        },
     )
     keras.utils.set_random_seed(schedule.seed)
     network = build(dropout=dropout)
-    filled = filling(network)
-    filled.load_weights(best)
+    filling_network(network).load_weights(best)
     network.save_weights(run / "network.weights.h5")
     return run / "network.weights.h5"
 
 
-def filling(network: keras.Model) -> keras.Model:
+def filling_network(network: keras.Model) -> keras.Model:
     """The trunk of a voice network, and a dense layer that guesses each step's frames.
 
-    Its output `logits`, named as the training loop wants it, is (n, steps, STEP * MEL_BANDS).
+    Its output `logits`, named as the training loop wants it, is (n, steps, cells of a step).
     """
     trunk = network.get_layer("drop_2").input
-    guess = keras.layers.Dense(STEP * MEL_BANDS, name="guess", dtype="float32")(trunk)
+    guess = keras.layers.Dense(FRAMES_PER_STEP * MEL_BANDS, name="guess", dtype="float32")(trunk)
     return keras.Model(network.input, {"logits": guess}, name="filling")
 
 
@@ -109,22 +112,26 @@ def blanked(
     Returns
     -------
     x : (n, frames, MEL_BANDS, 1), 0, which is the mean, where it is blanked
-    y : (n, steps, STEP * MEL_BANDS + 1), each step's frames, then whether they are blanked
+    y : (n, steps, FRAMES_PER_STEP * MEL_BANDS + 1), each step's frames, then whether it is blanked
     """
     count, frames, bands = excerpts.shape
-    steps = frames // STEP
+    steps = frames // FRAMES_PER_STEP
     hidden = np.zeros((count, steps), bool)
     for row in hidden:
-        while row.mean() < BLANKED:
-            first = int(rng.integers(0, steps))
-            row[first : first + int(rng.integers(1, LONGEST_GAP, endpoint=True))] = True
-    x = np.where(np.repeat(hidden, STEP, axis=1)[..., np.newaxis], np.float32(0), excerpts)
-    y = excerpts.reshape(count, steps, STEP * bands)
+        first = int(rng.integers(0, min(steps, LONGEST_REST)))
+        while first < steps:
+            end = first + int(rng.integers(1, LONGEST_GAP, endpoint=True))
+            row[first:end] = True
+            first = end + int(rng.integers(1, LONGEST_REST, endpoint=True))
+    x = np.where(
+        np.repeat(hidden, FRAMES_PER_STEP, axis=1)[..., np.newaxis], np.float32(0), excerpts
+    )
+    y = excerpts.reshape(count, steps, FRAMES_PER_STEP * bands)
     y = np.concatenate([y, hidden[..., np.newaxis].astype(np.float32)], axis=-1)
     return x[..., np.newaxis], y
 
 
-def filled_loss(target: Any, guess: Any) -> Any:
+def loss(target: Any, guess: Any) -> Any:
     """Mean squared error of the blanked frames, (n, steps); elsewhere 0.
 
     Scaled so that its mean over all steps is the mean over the blanked ones.
@@ -134,14 +141,32 @@ def filled_loss(target: Any, guess: Any) -> Any:
     return error * hidden / keras.ops.maximum(keras.ops.mean(hidden), 1e-6)
 
 
-def filled_accuracy(target: Any, guess: Any) -> Any:
-    """Share of the variance of blanked frames that was guessed; 0 for guessing 0 everywhere."""
+def accuracy(target: Any, guess: Any) -> Any:
+    """What a guess takes away from the mean square of the blanked frames, as a share of it.
+
+    1 for a right guess, 0 for the mean sound, below it for what is worse.
+    """
     frames, hidden = target[..., :-1], target[..., -1:]
     left = keras.ops.sum(keras.ops.square(guess - frames) * hidden)
     return 1 - left / keras.ops.sum(keras.ops.square(frames) * hidden)
 
 
+def _judged(
+    validation: voices.Voices, seed: int
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Batches of validation clips of about one length, blanked."""
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(len(validation))[:JUDGED_CLIPS]
+    rows = rows[np.argsort([len(validation.spectrograms[i]) for i in rows], kind="stable")]
+    parts = np.array_split(rows, max(1, len(rows) // 32))
+    return [blanked(_excerpts(validation, part, rng), rng) for part in parts]
+
+
 def _excerpts(
     pool: voices.Voices, rows: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    return np.stack([random_spectrogram(pool.spectrograms[i], FRAMES, 0.0, rng) for i in rows])
+    """Whole steps of clips, as many as there are in the shortest: padding is easily guessed."""
+    shortest = SHORTEST_TEMPO * min(len(pool.spectrograms[i]) for i in rows)
+    steps = max(1, int(min(shortest, voice.MAX_FRAMES) // FRAMES_PER_STEP))
+    frames = FRAMES_PER_STEP * steps
+    return np.stack([random_spectrogram(pool.spectrograms[i], frames, 0.0, rng) for i in rows])

@@ -2,7 +2,7 @@
 
 Each network learns once from all speakers of the other corpora, whom no fold judges, and goes on
 from there once for each fold, with the four other folds among its training data. The length of both
-is fixed ahead: nothing is chosen on the actors that are judged, nor on anybody else.
+is fixed ahead: no epoch is chosen by the actors that are judged, nor by anybody else.
 """
 
 from __future__ import annotations

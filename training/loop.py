@@ -300,9 +300,8 @@ def fit(
             log = one_epoch(trained, epoch_batches(epoch), [average] if average else [])
             with average.in_place() if average else nullcontext():
                 measures = validation_score(model)
-                score = measures.get("score", float("-inf"))
-                if keep == "last" or score > state["best"]:
-                    state["best"] = score
+                if keep == "last" or measures["score"] > state["best"]:
+                    state["best"] = measures.get("score", state["best"])
                     model.save_weights(best)
             seconds = time.monotonic() - started
             row = {

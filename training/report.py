@@ -22,7 +22,6 @@ from core.reports import (
     read_learning_curve,
     read_levers,
 )
-from core.words import listed
 from training.export import write_json
 from training.fairness import fairness
 from training.robustness import robustness
@@ -252,17 +251,15 @@ def _folds(found: dict[str, Any]) -> str:
         for fold in found["folds"]
     ]
     low, high = found["mean_unweighted_average_recall_95"]
-    networks = listed(
-        [
-            f"the {name} network ({base}, then {each})"
-            for name, (base, each) in found["epochs"].items()
-        ]
+    networks = "; ".join(
+        f"{name} network: {base} epochs on all speakers of the other corpora, then {each} with the "
+        "other four folds"
+        for name, (base, each) in found["epochs"].items()
     )
     return (
         f"The five subject-wise folds of the literature, by `{found['command']}`: "
-        f"{networks}, epochs on all speakers of the other corpora, then on each fold with the "
-        "other four in training too. No epoch was chosen by anybody who is judged. Seven "
-        "emotions: calm counts as neutral, so that papers with eight are not quite comparable. "
+        f"{networks}. No epoch was chosen by anybody who is judged. Seven emotions: calm counts as "
+        "neutral, so that papers with eight are not quite comparable. "
         f"Mean UAR **{found['mean_unweighted_average_recall']:.1%}** ({low:.1%} to {high:.1%}, "
         f"drawing actors anew). {found.get('note', '')}".rstrip()
         + "\n\n"

@@ -43,8 +43,8 @@ class Stage:
     """Share of the batches whose excerpts are cut to a random length, `SHORTEST_FRAMES` at least:
     somebody who speaks live is to be understood by the first words. At the end of training: in a
     short first stage it cost 4 points (`python -m training levers voice-cnn`)."""
-    longer: float = 0.0
-    """Seconds by which excerpts may be longer than `MAX_FRAMES`."""
+    extra_seconds: float = 0.0
+    """By which excerpts may be longer than `MAX_FRAMES`."""
     taught: float = 0.0
     """Share of each clip's target that is what teachers answer about it (Hinton et al. 2015,
     "Distilling the Knowledge in a Neural Network"). What an actor was to express is not always to
@@ -321,7 +321,7 @@ def train_stage(
 
     def epoch_batches(epoch: int) -> Batches:
         hardness = stage.hardness(epoch)
-        most = MAX_FRAMES + round(stage.longer * FRAMES_PER_SECOND)
+        most = MAX_FRAMES + round(stage.extra_seconds * FRAMES_PER_SECOND)
         longest = round(EASY_FRAMES + hardness * (most - EASY_FRAMES))
         rng = np.random.default_rng([schedule.seed, epoch])
         drawn = rng.choice(len(pool), steps * schedule.batch_size, p=probability)
