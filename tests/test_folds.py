@@ -136,7 +136,7 @@ def test_other_ways_to_divide_are_read_and_drawn(models: Path) -> None:
                 "all": {"n": 1440, "accuracy": 0.7},
                 "mean_unweighted_average_recall": 0.7,
                 "mean_unweighted_average_recall_95": interval,
-                "epochs": {"narrow": [16, 7], "wide": [9, 4]},
+                "epochs": {"narrow": [16, 5], "wide": [9, 3]},
                 "command": "python -m training folds --data PATH",
             }
         )
@@ -157,7 +157,7 @@ def test_other_ways_to_divide_are_read_and_drawn(models: Path) -> None:
     found = reports.read_other_splits(info)
     assert [(other.n, other.leaks) for other in found] == [(7000, True), (1440, False)]
     assert "96% of clips" in found[0].note
-    assert "wide network: 9 epochs on the other corpora, then 4 with the other" in found[1].note
+    assert "wide network: 9 epochs on the other corpora, then 3 with the other" in found[1].note
     test = reports.read_evaluation(info).splits["test"]
     gain = 100 * (0.9 - test.unweighted_average_recall)
     title = plots.other_splits(found, test).layout.title.text

@@ -26,7 +26,7 @@ from training.files import DataSetError
 from training.measures import summary, unweighted_average_recall
 
 CORPUS = "ravdess"
-EPOCHS = {"narrow": (16, 7), "wide": (9, 4)}
+EPOCHS = {"narrow": (16, 5), "wide": (9, 3)}
 """Of each network, on the other corpora, then on each fold."""
 FOLD_RATE = 8e-4
 """Peak learning rate on a fold."""
