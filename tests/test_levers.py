@@ -101,10 +101,21 @@ def test_ideas_for_voices_are_tried_and_told(
     ideas = [
         "first fills in what is blanked, for half as many epochs",
         "excerpts of up to 4.8 s instead of 3.2",
+        "also windows of 16 and 128 ms beside those of 40",
+        "pitch and loudness beside the spectrogram",
     ]
     assert main([*command, "--epochs", "2", "--run", str(tmp_path / "two"), "--only", *ideas]) == 0
     found = json.loads((models / "voice-cnn" / "levers.json").read_text())["series"][-1]
     assert {row["name"] for row in found["tried"]} == set(ideas)
+    parameters = {
+        row["name"]: row["parameters"] - found["base"]["parameters"] for row in found["tried"]
+    }
+    assert [parameters[idea] for idea in ideas] == [
+        0,
+        0,
+        2 * 2 * 3 * 3,  # the stem's two filters see two more spectrograms
+        9 * 4 * 32 + 4 * 32 + 32 * 8,  # their convolution, its normalisation, where they join
+    ]
     (filled,) = (tmp_path / "two").glob("*/filling/history.csv")
     assert len(filled.read_text().splitlines()) == 2
 

@@ -291,9 +291,9 @@ def test_what_is_the_same_for_two_splits_is_computed_once(small_data, tmp_path, 
     computed = []
     compute = voices._spectrograms
 
-    def noted(data, jobs):
+    def noted(data, jobs, view):
         computed.append({(clip.corpus, seeds is not None) for clip, seeds in jobs})
-        return compute(data, jobs)
+        return compute(data, jobs, view)
 
     monkeypatch.setattr(voices, "_spectrograms", noted)
     cache = tmp_path / "cache"

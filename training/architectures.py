@@ -10,6 +10,7 @@ without any gradient, what each place (of the face) or moment (of the speech) ad
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,8 +19,10 @@ from keras import layers
 from core.labels import EMOTIONS
 from core.voice.descriptors import DESCRIPTORS
 from core.voice.features import MEL_BANDS
+from core.voice.tensor import FRAMES_PER_STEP
 
 CLASSES = len(EMOTIONS)
+PROSODY_WIDTH = 32
 
 
 def _convolution(x, filters: int, kernel: int = 3, strides=1, name: str = ""):
@@ -106,6 +109,8 @@ def voice_cnn(
     heads: int = 4,
     dropout: float = 0.3,
     dilations: tuple[int, ...] = (1, 2),
+    windows: int = 1,
+    prosody: int = 0,
     name: str = "voice-cnn",
 ) -> keras.Model:
     """Small residual network on log-mel spectrograms with attention pooling over time.
@@ -116,9 +121,17 @@ def voice_cnn(
     the evidence weighted by the softmax of the scores over time, averaged over heads. Every
     step sees 2.4 s around it and nothing else, so windows of a long recording are pooled
     from one pass over it. `dilations` of the convolutions over time make that longer.
+
+    Of other views of a voice (`training.views`) the input is (n, frames, columns, 1): `windows`
+    spectrograms beside each other, then `prosody` columns, which join where frequency ends.
     """
-    inputs = keras.Input((None, MEL_BANDS, 1), name="spectrogram")
-    x = _convolution(inputs, widths[0] // 2, strides=(1, 2), name="stem_1")
+    bands = windows * MEL_BANDS
+    inputs = keras.Input((None, bands + prosody, 1), name="spectrogram")
+    x = inputs
+    if windows > 1 or prosody:
+        x = layers.Reshape((-1, windows, MEL_BANDS), name="windows")(inputs[:, :, :bands, 0])
+        x = layers.Permute((1, 3, 2), name="windows_last")(x)
+    x = _convolution(x, widths[0] // 2, strides=(1, 2), name="stem_1")
     x = layers.ReLU(name="stem_1_relu")(x)
     x = layers.ReLU(name="stem_2_relu")(_convolution(x, widths[0], strides=2, name="stem_2"))
     for stage, (width, depth) in enumerate(zip(widths, blocks, strict=True)):
@@ -130,6 +143,8 @@ def voice_cnn(
     # Frequency is not averaged away: where on the scale a feature stood is what pitch is.
     x = layers.Reshape((-1, x.shape[2] * x.shape[3]), name="by_time")(x)
     x = layers.SpatialDropout1D(dropout, name="drop_1")(x)
+    if prosody:
+        x = layers.Concatenate(name="with_prosody")([x, _by_steps(inputs[:, :, bands:, 0])])
     x = layers.Dense(widths[-1], use_bias=False, name="mix_dense")(x)
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="mix_norm")(x)
     x = layers.ReLU(name="mix_relu")(x)
@@ -144,6 +159,14 @@ def voice_cnn(
     logits = keras.ops.sum(weighted, axis=(1, 2)) / heads
     outputs = {"logits": logits, "evidence": evidence, "scores": scores}
     return keras.Model(inputs, outputs, name=name)
+
+
+def _by_steps(columns: Any) -> Any:
+    """What 10 frames around each say, averaged over the frames of a step."""
+    x = layers.Conv1D(PROSODY_WIDTH, 9, padding="same", use_bias=False, name="prosody")(columns)
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="prosody_norm")(x)
+    x = layers.ReLU(name="prosody_relu")(x)
+    return layers.AveragePooling1D(FRAMES_PER_STEP, padding="same", name="prosody_steps")(x)
 
 
 def together(networks: list[keras.Model]) -> keras.Model:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from core.voice.change import Samples, add_noise, change_pitch_and_tempo
 from core.voice.features import MEL_BANDS, SAMPLE_RATE
+from training.views import silence, spectrogram_columns
 
 Random = np.random.Generator
 
@@ -79,14 +80,16 @@ def random_voice(samples: Samples, rng: Random) -> Samples:
 def random_spectrogram(
     spectrogram: NDArray[np.floating], frames: int, masking: float, rng: Random
 ) -> NDArray[np.float32]:
-    """Warp, filter, mask and cut or pad one standardised spectrogram to `frames`.
+    """Warp, filter, mask and cut or pad one view of a voice (`training.views`) to `frames`.
 
     A small affine warp moves frequency (vocal tract length) and tempo, a random smooth curve
     over frequency stands for another microphone (FilterAugment), two bands and two stretches of
-    time are blanked (SpecAugment), `masking` times as wide as usual.
+    time are blanked (SpecAugment), `masking` times as wide as usual. What is done to frequency is
+    done to each spectrogram of the view alike, and not to the columns behind them.
     """
     x = np.asarray(spectrogram, np.float32)
-    floor = float(x.min())
+    floor = silence(x)
+    bands = spectrogram_columns(x)
     stretch, shift, scale = (
         rng.uniform(SHORTEST_TEMPO, 1.1),
         rng.uniform(-1.5, 1.5),
@@ -94,22 +97,24 @@ def random_spectrogram(
     )
     length = max(8, round(len(x) * stretch))
     matrix = np.array([[scale, 0, shift], [0, stretch, 0]])
-    x = np.asarray(
-        cv2.warpAffine(
-            x, matrix, (MEL_BANDS, length), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        ),
-        np.float32,
-    )
+    parts = [
+        _warped(x[:, at : at + MEL_BANDS], matrix, length) for at in range(0, bands, MEL_BANDS)
+    ]
+    if x.shape[1] > bands:
+        only_time = np.array([[1.0, 0, 0], [0, stretch, 0]])
+        parts.append(_warped(x[:, bands:], only_time, length))
+    x = np.concatenate(parts, axis=1)
     if rng.random() < 0.7:
         knots = rng.uniform(-0.5, 0.5, rng.integers(3, 7))
         curve = np.interp(
             np.linspace(0, 1, MEL_BANDS), np.linspace(0, 1, len(knots)), knots
         ).astype(np.float32)
-        x = x + curve
+        x[:, :bands] += np.tile(curve, bands // MEL_BANDS)
     for _ in range(2):
         width = int(rng.integers(0, 1 + round(8 * masking)))
         first = int(rng.integers(0, MEL_BANDS - width + 1))
-        x[:, first : first + width] = 0.0
+        for at in range(first, bands, MEL_BANDS):
+            x[:, at : at + width] = 0.0
         width = int(rng.integers(0, 1 + round(length / 8 * masking)))
         first = int(rng.integers(0, length - width + 1))
         x[first : first + width] = 0.0
@@ -117,4 +122,15 @@ def random_spectrogram(
         first = int(rng.integers(0, length - frames + 1))
         return x[first : first + frames]
     before = int(rng.integers(0, frames - length + 1))
-    return np.pad(x, ((before, frames - length - before), (0, 0)), constant_values=floor)
+    padded = np.tile(floor, (frames, 1))
+    padded[before : before + length] = x
+    return padded
+
+
+def _warped(
+    x: NDArray[np.float32], matrix: NDArray[np.float64], length: int
+) -> NDArray[np.float32]:
+    warped = cv2.warpAffine(
+        x, matrix, (x.shape[1], length), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(warped, np.float32)

@@ -32,6 +32,7 @@ from training.learning_curve import FACE_SIZE
 from training.loop import Schedule
 from training.measures import unweighted_average_recall
 from training.recipes import RECIPES
+from training.views import PROSODY_COLUMNS
 
 EPOCHS = {"face": 4, "voice": 8}
 BASE = "as it is"
@@ -52,6 +53,8 @@ class Lever:
     """Times the epochs."""
     mirrored: bool = True
     """Whether faces are judged together with their mirror images."""
+    view: str = "mel"
+    """What a voice network sees of `training.views`."""
     pretraining: float = 0.0
     """For how many times the epochs a voice network first learns without labels
     (`training.filling`)."""
@@ -104,6 +107,16 @@ VOICE_LEVERS = (
     Lever("one head of attention instead of four", network={"heads": 1}),
     Lever("each step sees 3.5 s instead of 2.4", network={"dilations": (2, 5)}),
     Lever("excerpts of up to 4.8 s instead of 3.2", {"extra_seconds": 1.6}),
+    Lever(
+        "also windows of 16 and 128 ms beside those of 40",
+        network={"windows": 3},
+        view="windows",
+    ),
+    Lever(
+        "pitch and loudness beside the spectrogram",
+        network={"prosody": PROSODY_COLUMNS},
+        view="prosody",
+    ),
     Lever("first fills in what is blanked, for half as many epochs", pretraining=0.5),
     Lever("without dropout", {"dropout": 0.0}),
     Lever("dropout of 0.3", {"dropout": 0.3}),
@@ -292,21 +305,26 @@ def _voices(data: Path, run: Path, fraction: float) -> Runner:
     seed = voice.MEMBERS[0].seed
     everything = voices.load(data, run.parent / "cache", voice.VARIANTS, seed)
     everything = voice.share_of(everything, fraction, seed)
-    validation = everything.of("validation")
-    labels = validation.labels
-    corpora = np.array([clip.corpus for clip in validation.clips])
+    shared = set(everything.clips)
 
     def ran(lever: Lever, epochs: int) -> Ran:
         stage = _stage(VOICE_BASE, lever, epochs)
         build: Callable[[], keras.Model] = partial(ARCHITECTURES["voice-cnn"], **lever.network)
         folder = _folder(run, lever)
         network, start, before = build(), None, 0.0
+        seen = everything
+        if lever.view != "mel":
+            cache = run.parent / "cache"
+            seen = voices.load(data, cache, voice.VARIANTS, seed, view=lever.view, only=shared)
         if lever.pretraining:
             place = folder / "filling"
             first = stage.schedule.lasting(math.ceil(epochs * lever.pretraining))
-            start = pretrained(build, everything, place, first, stage.dropout)
+            start = pretrained(build, seen, place, first, stage.dropout)
             before = _seconds(place)
-        network.load_weights(voice.train_stage(build, everything, folder, stage, start))
+        network.load_weights(voice.train_stage(build, seen, folder, stage, start))
+        validation = seen.of("validation")
+        labels = validation.labels
+        corpora = np.array([clip.corpus for clip in validation.clips])
         answers = voice.predicted_logits(network, validation).argmax(axis=1)
         recalls = [
             unweighted_average_recall(labels[corpora == corpus], answers[corpora == corpus])

@@ -20,6 +20,7 @@ from training.augment_voice import random_spectrogram
 from training.loop import Batches, Schedule, fit, one_hot
 from training.measures import unweighted_average_recall
 from training.mixing import mixed_up
+from training.views import silence, spectrogram_columns
 
 
 @dataclass(frozen=True)
@@ -189,12 +190,10 @@ def predicted_logits(model: keras.Model, data: voices.Voices) -> NDArray[np.floa
 
 
 def _padded(spectrogram: NDArray[np.floating], frames: int) -> NDArray[np.float32]:
-    missing = frames - len(spectrogram)
-    return np.pad(
-        spectrogram.astype(np.float32),
-        ((missing // 2, missing - missing // 2), (0, 0)),
-        constant_values=float(spectrogram.min()),
-    )
+    before = (frames - len(spectrogram)) // 2
+    padded = np.tile(silence(spectrogram), (frames, 1))
+    padded[before : before + len(spectrogram)] = spectrogram
+    return padded
 
 
 def drawing_probabilities(
@@ -389,10 +388,10 @@ def _random_length(frames: int, rng: np.random.Generator) -> int:
 
 
 def mean_spectra(pool: voices.Voices) -> NDArray[np.float32]:
-    """Mean spectrum of each corpus, (corpora, MEL_BANDS), every emotion of it counting alike.
+    """Mean spectrum of each corpus, (corpora, columns), every emotion of it counting alike.
 
-    Zeros for a corpus that is not there; over the emotions that all corpora hold, so that no
-    emotion's colour is taken for a corpus's.
+    Zeros for a corpus that is not there, and in columns that are of no spectrogram; over the
+    emotions that all corpora hold, so that no emotion's colour is taken for a corpus's.
     """
     means = np.zeros((len(voices.CORPORA), pool.spectrograms[0].shape[1]), np.float32)
     cells: dict[tuple[str, str], list[NDArray[np.float32]]] = {}
@@ -404,6 +403,7 @@ def mean_spectra(pool: voices.Voices) -> NDArray[np.float32]:
         found = [np.mean(cell, axis=0) for (corpus, _), cell in cells.items() if corpus == name]
         if found:
             means[number] = np.mean(found, axis=0)
+    means[:, spectrogram_columns(means) :] = 0
     return means
 
 
@@ -431,7 +431,7 @@ def share_of(data: voices.Voices, fraction: float, seed: int) -> voices.Voices:
 def another_sound(
     means: NDArray[np.float32], corpus: int, rng: np.random.Generator, share: float
 ) -> NDArray[np.float32]:
-    """What to add to a clip to make it sound like another corpus's, (MEL_BANDS,); often nothing.
+    """What to add to a clip to make it sound like another corpus's, (columns,); often nothing.
 
     CREMA-D knows no surprise. Without this, what sounds like its microphone could not be
     surprised, and what does not would be more often.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,7 @@ from core.labels import EMOTIONS, INDEX
 from core.media import decode_audio
 from core.voice import features, find_speech
 from training.files import DataSetError, Files, locate
+from training.views import VIEWS
 
 AUDIO_SUFFIXES = {".wav", ".ogg", ".flac", ".mp3", ".m4a", ".opus", ".webm"}
 
@@ -207,7 +209,10 @@ def _found(data: Path | str) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class Voices:
-    """Spectrograms with labels: `spectrograms[i]` is (frames, MEL_BANDS), standardised."""
+    """Spectrograms with labels: `spectrograms[i]` is (frames, MEL_BANDS), standardised.
+
+    Or another of `training.views`, with columns of its own.
+    """
 
     clips: tuple[Clip, ...]
     spectrograms: tuple[NDArray[np.float16], ...]
@@ -229,17 +234,14 @@ class Voices:
         )
 
 
-def spectrogram(samples: NDArray[np.float32]) -> NDArray[np.float16]:
-    """The network's view of a clip, (frames, MEL_BANDS)."""
-    return features.voice_tensor(samples)[0][0, :, :, 0].astype(np.float16)
-
-
 def load(
     data: Path | str,
     cache: Path,
     variants: int = 0,
     seed: int = 7,
     split: Callable[[Clip], str] | None = None,
+    view: str = "mel",
+    only: Collection[Clip] | None = None,
 ) -> Voices:
     """Spectrograms of all clips, computed once in parallel and kept in `cache`.
 
@@ -248,6 +250,8 @@ def load(
     variants : how many augmented copies of each *training* clip to add behind the clips
         themselves (made after the split, from training clips only).
     split : train, validation or test of each clip, where it is not to be that of `split_of`.
+    view : of `training.views`, what the network is to see.
+    only : clips beside which no other is looked at; all by default.
 
     A clip that cannot be decoded, or is silent, is named on standard output and left out. The
     cache keeps the clips of each corpus, and each set of their copies, apart, known by the clips
@@ -257,6 +261,8 @@ def load(
     listed = clips(data)
     if split is not None:
         listed = [replace(clip, split=split(clip)) for clip in listed]
+    if only is not None:
+        listed = [clip for clip in listed if clip in only]
     sets: list[Set] = []
     for seeds in (None, *([seed, variant] for variant in range(variants))):
         for corpus in dict.fromkeys(clip.corpus for clip in listed):
@@ -264,9 +270,10 @@ def load(
             wanted = spoken if seeds is None else [c for c in spoken if c.split == "train"]
             if wanted:
                 sets.append((wanted, seeds))
-    places = [cache / f"voices-{_key(one)}.npz" for one in sets]
+    places = [cache / f"voices-{_key(one, view)}.npz" for one in sets]
     cache.mkdir(parents=True, exist_ok=True)
-    _fill(Path(data), {p: s for p, s in zip(places, sets, strict=True) if not p.exists()})
+    missing = {p: s for p, s in zip(places, sets, strict=True) if not p.exists()}
+    _fill(Path(data), missing, view)
     kept: list[tuple[Clip, NDArray[np.float16]]] = []
     lengths_of: list[NDArray[np.int64]] = []
     for (wanted, _), path in zip(sets, places, strict=True):
@@ -286,17 +293,18 @@ Set = tuple[list[Clip], list[int] | None]
 """Clips, and what seeds their copies; None for the clips themselves."""
 
 
-def _key(one: Set) -> str:
+def _key(one: Set, view: str) -> str:
     """What the cache knows a set by."""
     wanted, seeds = one
     names = [(clip.corpus, clip.path) for clip in wanted]
-    return sha256(repr((names, seeds, _constants())).encode()).hexdigest()[:16]
+    known_by = (names, seeds, _constants(), *([] if view == "mel" else [view]))
+    return sha256(repr(known_by).encode()).hexdigest()[:16]
 
 
-def _fill(data: Path, missing: dict[Path, Set]) -> None:
+def _fill(data: Path, missing: dict[Path, Set], view: str) -> None:
     """Compute the sets that the cache lacks, by file; each is kept as soon as it is whole."""
     jobs = [(clip, seeds) for wanted, seeds in missing.values() for clip in wanted]
-    computed = _spectrograms(data, jobs)
+    computed = _spectrograms(data, jobs, view)
     for path, (wanted, _) in missing.items():
         parts = list(islice(computed, len(wanted)))
         part = path.with_suffix(f".{os.getpid()}.part.npz")  # others may be at it, too
@@ -317,15 +325,16 @@ def _constants() -> dict[str, object]:
 
 
 def _spectrograms(
-    data: Path, jobs: list[tuple[Clip, list[int] | None]]
+    data: Path, jobs: list[tuple[Clip, list[int] | None]], view: str
 ) -> Iterator[NDArray[np.float16]]:
-    """In the order of `jobs`; (0, MEL_BANDS) for a clip that cannot be used."""
+    """In the order of `jobs`; (0, columns) for a clip that cannot be used."""
     if not jobs:
         return
     # Spawned, not forked: whoever calls may have TensorFlow's threads running.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), context, _open, (data,)) as pool:
-        for done, part in enumerate(pool.map(_spectrogram, jobs, chunksize=16), 1):
+        make = partial(_spectrogram, view)
+        for done, part in enumerate(pool.map(make, jobs, chunksize=16), 1):
             if done % 1000 == 0 or done == len(jobs):
                 print(f"spectrograms: {done} of {len(jobs)}", flush=True)
             yield part
@@ -338,7 +347,7 @@ def _open(data: Path) -> None:
     _archives.update(archives(data))
 
 
-def _spectrogram(job: tuple[Clip, list[int] | None]) -> NDArray[np.float16]:
+def _spectrogram(view: str, job: tuple[Clip, list[int] | None]) -> NDArray[np.float16]:
     from training.augment_voice import random_voice
 
     clip, seed = job
@@ -346,8 +355,8 @@ def _spectrogram(job: tuple[Clip, list[int] | None]) -> NDArray[np.float16]:
         samples = decode_audio(_archives[clip.corpus].read(clip.path), clip.path).samples
     except DuetError as error:
         print(f"left out {clip.corpus} {clip.path}: {error.message}", flush=True)
-        return np.empty((0, features.MEL_BANDS), np.float16)
+        return VIEWS[view](np.zeros(features.SAMPLE_RATE, np.float32))[:0]
     if seed is not None:
         digest = int.from_bytes(sha256(clip.path.encode()).digest()[:4])
         samples = random_voice(samples, np.random.default_rng([*seed, digest]))
-    return spectrogram(samples)
+    return VIEWS[view](samples)

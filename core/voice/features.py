@@ -44,16 +44,16 @@ def mel_to_hertz(mel: NDArray[np.floating] | float) -> NDArray[np.float64]:
     return 700.0 * (10.0 ** (np.asarray(mel, np.float64) / 2595.0) - 1.0)
 
 
-@lru_cache(maxsize=1)
-def mel_filters() -> NDArray[np.float32]:
-    """Triangular filters of height 1, (FFT_LENGTH // 2 + 1, MEL_BANDS).
+@lru_cache(maxsize=4)
+def mel_filters(fft_length: int = FFT_LENGTH) -> NDArray[np.float32]:
+    """Triangular filters of height 1, (fft_length // 2 + 1, MEL_BANDS).
 
     Equal to the transpose of `librosa.filters.mel(htk=True, norm=None)` with these constants.
     """
     edges = mel_to_hertz(
         np.linspace(hertz_to_mel(LOWEST_FREQUENCY), hertz_to_mel(HIGHEST_FREQUENCY), MEL_BANDS + 2)
     )
-    bins = np.linspace(0, SAMPLE_RATE / 2, FFT_LENGTH // 2 + 1)[:, np.newaxis]
+    bins = np.linspace(0, SAMPLE_RATE / 2, fft_length // 2 + 1)[:, np.newaxis]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
@@ -67,19 +67,22 @@ def mel_centres() -> NDArray[np.float64]:
     return mel_to_hertz(mels[1:-1])
 
 
-@lru_cache(maxsize=1)
-def _window() -> NDArray[np.float32]:
+@lru_cache(maxsize=4)
+def _window(length: int) -> NDArray[np.float32]:
     """Periodic Hann window."""
-    steps = np.arange(WINDOW_LENGTH) / WINDOW_LENGTH
+    steps = np.arange(length) / length
     return (0.5 - 0.5 * np.cos(2 * np.pi * steps)).astype(np.float32)
 
 
-def log_mel_spectrogram(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+def log_mel_spectrogram(
+    samples: NDArray[np.float32], window_length: int = WINDOW_LENGTH
+) -> NDArray[np.float32]:
     """Mel power spectrogram in dB.
 
     Parameters
     ----------
     samples : float32 (n,), mono at `SAMPLE_RATE`.
+    window_length : samples; a longer one tells closer frequencies apart, a shorter one moments.
 
     Returns
     -------
@@ -87,15 +90,17 @@ def log_mel_spectrogram(samples: NDArray[np.float32]) -> NDArray[np.float32]:
         dB relative to full scale squared; frame i is centred on sample i * HOP_LENGTH. At least
         -100 dB, so that digital silence stays finite.
     """
-    padded = np.pad(np.asarray(samples, np.float32), WINDOW_LENGTH // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_LENGTH)[::HOP_LENGTH]
+    window = _window(window_length)
+    fft_length = max(FFT_LENGTH, 1 << (window_length - 1).bit_length())
+    padded = np.pad(np.asarray(samples, np.float32), window_length // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window_length)[::HOP_LENGTH]
     mel = np.empty((len(frames), MEL_BANDS), np.float32)
     for start in range(0, len(frames), 2048):  # bounded memory for long recordings
         part = slice(start, start + 2048)
-        spectrum = np.fft.rfft(frames[part] * _window(), FFT_LENGTH, axis=1)
+        spectrum = np.fft.rfft(frames[part] * window, fft_length, axis=1)
         power = spectrum.real**2 + spectrum.imag**2
-        mel[part] = power.astype(np.float32) @ mel_filters()
-    mel /= float(_window().sum() / 2) ** 2
+        mel[part] = power.astype(np.float32) @ mel_filters(fft_length)
+    mel /= float(window.sum() / 2) ** 2
     decibels: NDArray[np.float32] = np.log10(np.maximum(mel, np.float32(1e-10)))
     return decibels * np.float32(10)
 
