@@ -120,6 +120,34 @@ def test_ideas_for_voices_are_tried_and_told(
     assert len(filled.read_text().splitlines()) == 2
 
 
+def test_corpora_are_drawn_as_often_as_they_have_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ravdess(tmp_path, (1, 3))
+    crema_d(tmp_path, (1001, 1002, 1062))
+    asked = []
+
+    def train_stage(build, everything, run, stage, start, share):
+        asked.append(voice.drawing_probabilities(everything.of("train").clips, share))
+        run.mkdir(parents=True)
+        (run / "state.json").write_text('{"history": [{"seconds": 1}]}')
+        build().save_weights(run / "best.weights.h5")
+        return run / "best.weights.h5"
+
+    monkeypatch.setattr(voice, "train_stage", train_stage)
+    known, prepared = levers.LEVERS["voice-cnn"]
+    ran = prepared(tmp_path, tmp_path / "run", 1.0)
+    for lever in known:
+        if lever.by_size or lever.name == levers.BASE:
+            ran(lever, 1)
+    by_share, by_size = (found.reshape(1 + voice.VARIANTS, -1) for found in asked)
+    # 8 clips of an actor of RAVDESS and 6 of each of two of CREMA-D are learnt from.
+    assert by_size[:, :8].sum() == pytest.approx(8 / 20)
+    shares = voice.CORPUS_SHARE
+    expected = shares["ravdess"] / (shares["ravdess"] + shares["crema_d"])
+    assert by_share[:, :8].sum() == pytest.approx(expected)
+
+
 def test_a_network_learns_to_fill_in_what_is_blanked(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     clips, spectrograms = [], []

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -53,6 +54,8 @@ class Lever:
     """Times the epochs."""
     mirrored: bool = True
     """Whether faces are judged together with their mirror images."""
+    by_size: bool = False
+    """Whether corpora of voices are drawn as often as they have clips, not by `CORPUS_SHARE`."""
     view: str = "mel"
     """What a voice network sees of `training.views`."""
     pretraining: float = 0.0
@@ -129,6 +132,7 @@ VOICE_LEVERS = (
     Lever("without other corpora's sound", {"sound_swap": 0.0}),
     Lever("weights not averaged", schedule={"averaging": 0.0}),
     Lever("without label smoothing", schedule={"label_smoothing": 0.0}),
+    Lever("corpora drawn as often as they have clips", by_size=True),
 )
 
 
@@ -321,7 +325,10 @@ def _voices(data: Path, run: Path, fraction: float) -> Runner:
             first = stage.schedule.lasting(math.ceil(epochs * lever.pretraining))
             start = pretrained(build, seen, place, first, stage.dropout)
             before = _seconds(place)
-        network.load_weights(voice.train_stage(build, seen, folder, stage, start))
+        share: Mapping[str, float] = voice.CORPUS_SHARE
+        if lever.by_size:
+            share = Counter(clip.corpus for clip in seen.of("train").clips)
+        network.load_weights(voice.train_stage(build, seen, folder, stage, start, share))
         validation = seen.of("validation")
         labels = validation.labels
         corpora = np.array([clip.corpus for clip in validation.clips])
