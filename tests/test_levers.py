@@ -102,7 +102,7 @@ def test_ideas_for_voices_are_tried_and_told(
         "first fills in what is blanked, for half as many epochs",
         "excerpts of up to 4.8 s instead of 3.2",
         "also windows of 16 and 128 ms beside those of 40",
-        "pitch and loudness beside the spectrogram",
+        "without pitch and loudness beside the spectrogram",
     ]
     assert main([*command, "--epochs", "2", "--run", str(tmp_path / "two"), "--only", *ideas]) == 0
     found = json.loads((models / "voice-cnn" / "levers.json").read_text())["series"][-1]
@@ -114,7 +114,7 @@ def test_ideas_for_voices_are_tried_and_told(
         0,
         0,
         2 * 2 * 3 * 3,  # the stem's two filters see two more spectrograms
-        9 * 4 * 32 + 4 * 32 + 32 * 8,  # their convolution, its normalisation, where they join
+        -(9 * 4 * 32 + 4 * 32 + 32 * 8),  # their convolution, its normalisation, where they join
     ]
     (filled,) = (tmp_path / "two").glob("*/filling/history.csv")
     assert len(filled.read_text().splitlines()) == 2

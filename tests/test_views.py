@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from core.voice import features
 from core.voice.features import HOP_LENGTH, MEL_BANDS, SAMPLE_RATE
+from core.voice.prosody import COLUMNS, PROSODY_COLUMNS, prosody_columns, prosody_tensor
 from tests.data_makers import ravdess
 from training import views, voice, voices
 from training.architectures import voice_cnn
@@ -51,17 +52,21 @@ def test_all_views_show_the_same_frames_of_a_clip() -> None:
     mel = views.mel(samples)
     np.testing.assert_array_equal(mel, features.voice_tensor(samples)[0][0, :, :, 0].astype("f2"))
     windows, prosody = views.windows(samples), views.with_prosody(samples)
-    assert windows.shape == (len(mel), 3 * MEL_BANDS)
+    assert windows.shape == (len(mel), 3 * MEL_BANDS + PROSODY_COLUMNS)
     np.testing.assert_array_equal(windows[:, MEL_BANDS : 2 * MEL_BANDS], mel)
-    assert prosody.shape == (len(mel), MEL_BANDS + views.PROSODY_COLUMNS)
+    assert prosody.shape == (len(mel), COLUMNS)
     np.testing.assert_array_equal(prosody[:, :MEL_BANDS], mel)
+    np.testing.assert_array_equal(windows[:, 3 * MEL_BANDS :], prosody[:, MEL_BANDS:])
     assert [views.spectrogram_columns(view) for view in (mel, windows, prosody)] == [64, 192, 64]
+    tensor, first = prosody_tensor(samples)
+    np.testing.assert_array_equal(tensor[0, :, :, 0].astype("f2"), prosody)
+    assert first == features.voice_tensor(samples)[1]
 
 
 @pytest.mark.parametrize("hertz", [110.0, 220.0])
 def test_pitch_and_loudness_are_told_where_they_are(hertz: float) -> None:
     samples = np.concatenate([_hum(hertz), 0.1 * _hum(hertz)])
-    octaves, relative, voiced, loudness = views._prosody(samples).T
+    octaves, relative, voiced, loudness = prosody_columns(samples).T
     times = np.arange(len(octaves)) * HOP_LENGTH / SAMPLE_RATE
     loud, quiet = (times > 0.4) & (times < 1.2), (times > 2.0) & (times < 2.8)
     for part in (loud, quiet):
@@ -76,7 +81,7 @@ def test_pitch_and_loudness_are_told_where_they_are(hertz: float) -> None:
 
 
 def test_a_clip_without_pitch_has_none() -> None:
-    octaves, relative, voiced, _ = views._prosody(np.zeros(8000, np.float32)).T
+    octaves, relative, voiced, _ = prosody_columns(np.zeros(8000, np.float32)).T
     assert not np.stack([octaves, relative, voiced]).any()
 
 
@@ -89,7 +94,7 @@ def test_all_of_a_view_is_changed_alike(seed: int, frames: int) -> None:
     thrice = np.concatenate([mel, mel, mel], axis=1)
     changed = random_spectrogram(thrice, frames, 1.0, np.random.default_rng(seed))
     np.testing.assert_array_equal(changed, np.tile(alone, 3))
-    steady = np.full((120, views.PROSODY_COLUMNS), 7, np.float16)
+    steady = np.full((120, PROSODY_COLUMNS), 7, np.float16)
     both = np.concatenate([mel, steady], axis=1)
     changed = random_spectrogram(both, frames, 1.0, np.random.default_rng(seed))
     np.testing.assert_array_equal(changed[:, :MEL_BANDS], alone)
@@ -125,15 +130,16 @@ def test_views_of_a_few_clips_are_kept_apart_from_those_of_all(tmp_path: Path) -
     for _ in range(2):  # the second time from the cache
         found = voices.load(tmp_path, cache, 1, view="windows", only=few)
         assert set(found.clips) == few
-        assert {part.shape[1] for part in found.spectrograms} == {3 * MEL_BANDS}
-    assert {part.shape[1] for part in voices.load(tmp_path, cache, 1).spectrograms} == {MEL_BANDS}
+        assert {part.shape[1] for part in found.spectrograms} == {3 * MEL_BANDS + PROSODY_COLUMNS}
+    assert {part.shape[1] for part in voices.load(tmp_path, cache, 1).spectrograms} == {COLUMNS}
 
 
 @pytest.mark.parametrize(
     ("columns", "build"),
     [
-        (3 * MEL_BANDS, lambda: voice_cnn((4, 4, 8), windows=3)),
-        (MEL_BANDS + 4, lambda: voice_cnn((4, 4, 8), prosody=4)),
+        (MEL_BANDS, lambda: voice_cnn((4, 4, 8), prosody=0)),
+        (COLUMNS, lambda: voice_cnn((4, 4, 8))),
+        (3 * MEL_BANDS + PROSODY_COLUMNS, lambda: voice_cnn((4, 4, 8), windows=3)),
     ],
 )
 @pytest.mark.parametrize("frames", [97, 104, 111])

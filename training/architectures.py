@@ -19,6 +19,7 @@ from keras import layers
 from core.labels import EMOTIONS
 from core.voice.descriptors import DESCRIPTORS
 from core.voice.features import MEL_BANDS
+from core.voice.prosody import PROSODY_COLUMNS
 from core.voice.tensor import FRAMES_PER_STEP
 
 CLASSES = len(EMOTIONS)
@@ -110,26 +111,27 @@ def voice_cnn(
     dropout: float = 0.3,
     dilations: tuple[int, ...] = (1, 2),
     windows: int = 1,
-    prosody: int = 0,
+    prosody: int = PROSODY_COLUMNS,
     name: str = "voice-cnn",
 ) -> keras.Model:
     """Small residual network on log-mel spectrograms with attention pooling over time.
 
-    Input: float32 (n, frames, MEL_BANDS, 1), any number of frames, from
-    `core.voice.features.voice_tensor`. Outputs, by name, with one step every 8 frames:
-    `evidence` (n, steps, heads, 7), `scores` (n, steps, heads) and `logits` (n, 7), which are
-    the evidence weighted by the softmax of the scores over time, averaged over heads. Every
-    step sees 2.4 s around it and nothing else, so windows of a long recording are pooled
-    from one pass over it. `dilations` of the convolutions over time make that longer.
+    Input: float32 (n, frames, COLUMNS, 1), any number of frames, from
+    `core.voice.prosody.prosody_tensor`; pitch and loudness join where frequency ends. Outputs,
+    by name, with one step every 8 frames: `evidence` (n, steps, heads, 7), `scores` (n, steps,
+    heads) and `logits` (n, 7), which are the evidence weighted by the softmax of the scores over
+    time, averaged over heads. Every step sees 2.4 s around it and nothing else, so windows of a
+    long recording are pooled from one pass over it. `dilations` of the convolutions over time make
+    that longer.
 
     Of other views of a voice (`training.views`) the input is (n, frames, columns, 1): `windows`
-    spectrograms beside each other, then `prosody` columns, which join where frequency ends.
+    spectrograms beside each other, then `prosody` columns, if any.
     """
     bands = windows * MEL_BANDS
     inputs = keras.Input((None, bands + prosody, 1), name="spectrogram")
-    x = inputs
-    if windows > 1 or prosody:
-        x = layers.Reshape((-1, windows, MEL_BANDS), name="windows")(inputs[:, :, :bands, 0])
+    x = inputs[:, :, :bands]
+    if windows > 1:
+        x = layers.Reshape((-1, windows, MEL_BANDS), name="windows")(x)
         x = layers.Permute((1, 3, 2), name="windows_last")(x)
     x = _convolution(x, widths[0] // 2, strides=(1, 2), name="stem_1")
     x = layers.ReLU(name="stem_1_relu")(x)

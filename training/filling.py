@@ -16,7 +16,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from core.voice.features import MEL_BANDS
 from core.voice.tensor import FRAMES_PER_STEP
 from training import voice, voices
 from training.augment_voice import SHORTEST_TEMPO, random_spectrogram
@@ -96,7 +95,8 @@ def filling_network(network: keras.Model) -> keras.Model:
     Its output `logits`, named as the training loop wants it, is (n, steps, cells of a step).
     """
     trunk = network.get_layer("drop_2").input
-    guess = keras.layers.Dense(FRAMES_PER_STEP * MEL_BANDS, name="guess", dtype="float32")(trunk)
+    cells = FRAMES_PER_STEP * network.input.shape[2]
+    guess = keras.layers.Dense(cells, name="guess", dtype="float32")(trunk)
     return keras.Model(network.input, {"logits": guess}, name="filling")
 
 
@@ -107,12 +107,12 @@ def blanked(
 
     Parameters
     ----------
-    excerpts : (n, frames, MEL_BANDS), as many frames as whole steps have.
+    excerpts : (n, frames, columns), as many frames as whole steps have.
 
     Returns
     -------
-    x : (n, frames, MEL_BANDS, 1), 0, which is the mean, where it is blanked
-    y : (n, steps, FRAMES_PER_STEP * MEL_BANDS + 1), each step's frames, then whether it is blanked
+    x : (n, frames, columns, 1), 0, which is the mean, where it is blanked
+    y : (n, steps, FRAMES_PER_STEP * columns + 1), each step's frames, then whether it is blanked
     """
     count, frames, bands = excerpts.shape
     steps = frames // FRAMES_PER_STEP

@@ -33,7 +33,7 @@ from training.learning_curve import FACE_SIZE
 from training.loop import Schedule
 from training.measures import unweighted_average_recall
 from training.recipes import RECIPES
-from training.views import PROSODY_COLUMNS
+from training.views import VIEW, WINDOWS
 
 EPOCHS = {"face": 4, "voice": 8}
 BASE = "as it is"
@@ -56,7 +56,7 @@ class Lever:
     """Whether faces are judged together with their mirror images."""
     by_size: bool = False
     """Whether corpora of voices are drawn as often as they have clips, not by `CORPUS_SHARE`."""
-    view: str = "mel"
+    view: str = VIEW
     """What a voice network sees of `training.views`."""
     pretraining: float = 0.0
     """For how many times the epochs a voice network first learns without labels
@@ -110,15 +110,11 @@ VOICE_LEVERS = (
     Lever("one head of attention instead of four", network={"heads": 1}),
     Lever("each step sees 3.5 s instead of 2.4", network={"dilations": (2, 5)}),
     Lever("excerpts of up to 4.8 s instead of 3.2", {"extra_seconds": 1.6}),
+    Lever("without pitch and loudness beside the spectrogram", network={"prosody": 0}, view="mel"),
     Lever(
         "also windows of 16 and 128 ms beside those of 40",
-        network={"windows": 3},
+        network={"windows": len(WINDOWS)},
         view="windows",
-    ),
-    Lever(
-        "pitch and loudness beside the spectrogram",
-        network={"prosody": PROSODY_COLUMNS},
-        view="prosody",
     ),
     Lever("first fills in what is blanked, for half as many epochs", pretraining=0.5),
     Lever("without dropout", {"dropout": 0.0}),
@@ -317,7 +313,7 @@ def _voices(data: Path, run: Path, fraction: float) -> Runner:
         folder = _folder(run, lever)
         network, start, before = build(), None, 0.0
         seen = everything
-        if lever.view != "mel":
+        if lever.view != VIEW:
             cache = run.parent / "cache"
             seen = voices.load(data, cache, voice.VARIANTS, seed, view=lever.view, only=shared)
         if lever.pretraining:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from core.face.tensor import FACE_PIXELS, FACE_TENSOR, face_tensor
 from core.models import Task
 from core.voice.descriptors import DESCRIPTORS
-from core.voice.features import voice_tensor
-from core.voice.tensor import DESCRIPTOR_WINDOWS, VOICE_TENSOR
+from core.voice.prosody import COLUMNS, prosody_tensor
+from core.voice.tensor import DESCRIPTOR_WINDOWS, PROSODY_TENSOR
 from training import face, fer2013, robust, voice, voice1d, voices
 
 SMALL_BYTES = 4 * 1024 * 1024
@@ -76,7 +76,7 @@ def _voice_examples(data: Path) -> list[NDArray[np.float32]]:
     train = [clip for clip in voices.clips(data) if clip.split == "train"]
     rows = np.random.default_rng(0).permutation(len(train))[:CALIBRATION_EXAMPLES]
     heard = voices.hear(data, [train[i] for i in rows])
-    return [voice_tensor(samples)[0] for samples in heard.samples]
+    return [prosody_tensor(samples)[0] for samples in heard.samples]
 
 
 FACE_LIMITS = (
@@ -168,11 +168,11 @@ RECIPES: dict[str, Recipe] = {
     "voice-cnn": Recipe(
         task="voice",
         title="Compact voice networks",
-        architecture="Two residual CNNs on log-mel spectrograms, each with four-headed attention "
-        "pooling over time, as one network that averages their logits",
+        architecture="Two residual CNNs on log-mel spectrograms, pitch and loudness, each with "
+        "four-headed attention pooling over time, as one network that averages their logits",
         input={
-            "shape": ["n", "frames", 64, 1],
-            "preprocessing": VOICE_TENSOR,
+            "shape": ["n", "frames", COLUMNS, 1],
+            "preprocessing": PROSODY_TENSOR,
         },
         data=VOICE_DATA,
         held_apart="Nobody who is heard in the test was heard in training.",

@@ -154,8 +154,8 @@ class Member:
 
 
 MEMBERS = (
-    Member("narrow", (32, 64, 128), seed=7, epochs=(20, 13, 64)),
-    Member("wide", (48, 96, 192), seed=17, epochs=(12, 10, 34)),
+    Member("narrow", (32, 64, 128), seed=7, epochs=(20, 13, 40)),
+    Member("wide", (48, 96, 192), seed=17, epochs=(12, 10, 21)),
 )
 """They see other draws of the clips in another order and err in other places. On validation
 speakers, calibrated, clips padded in batches of 32 (which all of them like a little better than the

@@ -22,7 +22,7 @@ from core.labels import EMOTIONS, INDEX
 from core.media import decode_audio
 from core.voice import features, find_speech
 from training.files import DataSetError, Files, locate
-from training.views import VIEWS
+from training.views import VIEW, VIEWS
 
 AUDIO_SUFFIXES = {".wav", ".ogg", ".flac", ".mp3", ".m4a", ".opus", ".webm"}
 
@@ -209,9 +209,9 @@ def _found(data: Path | str) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class Voices:
-    """Spectrograms with labels: `spectrograms[i]` is (frames, MEL_BANDS), standardised.
+    """Spectrograms with labels: `spectrograms[i]` is (frames, columns), a view of the clip.
 
-    Or another of `training.views`, with columns of its own.
+    See `training.views`.
     """
 
     clips: tuple[Clip, ...]
@@ -240,7 +240,7 @@ def load(
     variants: int = 0,
     seed: int = 7,
     split: Callable[[Clip], str] | None = None,
-    view: str = "mel",
+    view: str = VIEW,
     only: Collection[Clip] | None = None,
 ) -> Voices:
     """Spectrograms of all clips, computed once in parallel and kept in `cache`.
@@ -250,7 +250,7 @@ def load(
     variants : how many augmented copies of each *training* clip to add behind the clips
         themselves (made after the split, from training clips only).
     split : train, validation or test of each clip, where it is not to be that of `split_of`.
-    view : of `training.views`, what the network is to see.
+    view : of `training.views`, what the network is to see; what `voice-cnn` sees by default.
     only : clips beside which no other is looked at; all by default.
 
     A clip that cannot be decoded, or is silent, is named on standard output and left out. The

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from core.errors import DuetError
 from core.models import ModelInfo
-from core.voice import descriptors, features
+from core.voice import descriptors, features, prosody
 
 FRAMES_PER_STEP = 8
 """Of networks on spectrograms: their strides over time multiply to this."""
@@ -21,6 +21,7 @@ STEP_SECONDS = FRAMES_PER_STEP * features.HOP_LENGTH / features.SAMPLE_RATE
 """One step of evidence every 128 ms."""
 
 VOICE_TENSOR = "core.voice.features.voice_tensor"
+PROSODY_TENSOR = "core.voice.prosody.prosody_tensor"
 DESCRIPTOR_WINDOWS = "core.voice.descriptors.descriptor_windows"
 
 Tensor = tuple[NDArray[np.float32], NDArray[np.float64]]
@@ -42,12 +43,20 @@ class VoiceInput:
 
 
 def _spectrogram(samples: NDArray[np.float32]) -> Tensor:
-    tensor, first = features.voice_tensor(samples)
+    return _timed(*features.voice_tensor(samples))
+
+
+def _with_prosody(samples: NDArray[np.float32]) -> Tensor:
+    return _timed(*prosody.prosody_tensor(samples))
+
+
+def _timed(tensor: NDArray[np.float32], first: int) -> Tensor:
     return tensor, np.array([first * features.HOP_LENGTH / features.SAMPLE_RATE])
 
 
 INPUTS = {
     VOICE_TENSOR: VoiceInput(_spectrogram, STEP_SECONDS),
+    PROSODY_TENSOR: VoiceInput(_with_prosody, STEP_SECONDS),
     DESCRIPTOR_WINDOWS: VoiceInput(descriptors.descriptor_windows, descriptors.WINDOW_SECONDS),
 }
 """By the names that models use."""
