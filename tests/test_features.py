@@ -6,7 +6,7 @@ import librosa
 import numpy as np
 import pytest
 
-from core.voice import features
+from core.voice import features, prosody
 
 
 def voice_like(seconds: float, pitch: float = 180.0) -> np.ndarray:
@@ -88,9 +88,13 @@ def test_silence_at_both_ends_is_trimmed():
 
 
 @pytest.mark.parametrize("length", [1, 100, 640, 5000])
-def test_short_and_silent_input_stays_finite(length):
+@pytest.mark.parametrize(
+    ("make", "columns"),
+    [(features.voice_tensor, features.MEL_BANDS), (prosody.prosody_tensor, prosody.COLUMNS)],
+)
+def test_short_and_silent_input_stays_finite(length, make, columns):
     for samples in (np.zeros(length, np.float32), np.full(length, 0.5, np.float32)):
-        tensor, _ = features.voice_tensor(samples)
+        tensor, _ = make(samples)
         assert tensor.shape[0] == 1
-        assert tensor.shape[2:] == (features.MEL_BANDS, 1)
+        assert tensor.shape[2:] == (columns, 1)
         assert np.isfinite(tensor).all()
