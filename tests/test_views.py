@@ -17,7 +17,7 @@ from core.voice.prosody import COLUMNS, PROSODY_COLUMNS, prosody_columns, prosod
 from tests.data_makers import ravdess
 from training import views, voice, voices
 from training.architectures import voice_cnn
-from training.augment_voice import random_spectrogram
+from training.augment_voice import random_prosody, random_spectrogram
 
 
 def _hum(hertz: float = 220.0, seconds: float = 1.0) -> NDArray[np.float32]:
@@ -112,6 +112,31 @@ def test_what_is_said_of_frames_keeps_their_time() -> None:
         middle = changed[:, :MEL_BANDS].mean(axis=1)
         edges = [np.flatnonzero(row > 2.5)[[0, -1]] for row in (middle, changed[:, MEL_BANDS])]
         np.testing.assert_allclose(edges[0], edges[1], atol=1)
+
+
+def test_pitch_and_loudness_change_in_training_and_nothing_else_does() -> None:
+    view = np.zeros((50, COLUMNS), np.float16)
+    view[:, :MEL_BANDS] = np.random.default_rng(0).normal(0, 1, (50, MEL_BANDS))
+    view[10:40, MEL_BANDS:] = [0.5, 0.25, 1.0, 2.0]  # the rest is not voiced
+    rng = np.random.default_rng(1)
+    changed = np.stack([random_prosody(view, 1.0, rng) for _ in range(2000)])
+    np.testing.assert_array_equal(
+        changed[:, :, :MEL_BANDS], np.tile(view[:, :MEL_BANDS], (2000, 1, 1))
+    )
+    assert not changed[:, :10, MEL_BANDS:].any()
+    lost = ~changed[:, :, MEL_BANDS:].any(axis=(1, 2))
+    assert lost.mean() == pytest.approx(0.3, abs=0.04)
+    octaves, relative, voiced, loudness = changed[~lost, 20, MEL_BANDS:].T
+    assert octaves.mean() == pytest.approx(0.5, abs=0.02)
+    assert octaves.std() == pytest.approx(0.15, abs=0.02)
+    assert (voiced == 1).all()
+    for found, middle, share in ((relative, 0.25, 0.25), (loudness, 2.0, 0.2)):
+        low, high = middle * (1 - share), middle * (1 + share)
+        assert low <= found.min() < low + 0.1 * middle
+        assert high - 0.1 * middle < found.max() <= high * 1.001
+    np.testing.assert_array_equal(random_prosody(view, 0.0, rng), view)
+    mel = view[:, :MEL_BANDS]
+    np.testing.assert_array_equal(random_prosody(mel, 1.0, rng), mel)
 
 
 def test_no_corpus_has_a_sound_of_its_own_in_what_is_no_spectrogram() -> None:

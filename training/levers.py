@@ -111,6 +111,7 @@ VOICE_LEVERS = (
     Lever("each step sees 3.5 s instead of 2.4", network={"dilations": (2, 5)}),
     Lever("excerpts of up to 4.8 s instead of 3.2", {"extra_seconds": 1.6}),
     Lever("without pitch and loudness beside the spectrogram", network={"prosody": 0}, view="mel"),
+    Lever("pitch and loudness changed at random", {"prosody_change": 1.0}),
     Lever(
         "also windows of 16 and 128 ms beside those of 40",
         network={"windows": len(WINDOWS)},

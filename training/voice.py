@@ -16,7 +16,7 @@ from core.labels import EMOTIONS
 from core.models import probabilities
 from core.voice.features import FRAMES_PER_SECOND
 from training import checks, voices
-from training.augment_voice import random_spectrogram
+from training.augment_voice import random_prosody, random_spectrogram
 from training.loop import Batches, Schedule, fit, one_hot
 from training.measures import unweighted_average_recall
 from training.mixing import mixed_up
@@ -46,6 +46,8 @@ class Stage:
     short first stage it cost 4 points (`python -m training levers voice-cnn`)."""
     extra_seconds: float = 0.0
     """By which excerpts may be longer than `MAX_FRAMES`."""
+    prosody_change: float = 0.0
+    """How strongly pitch and loudness are changed (`random_prosody`)."""
     taught: float = 0.0
     """Share of each clip's target that is what teachers answer about it (Hinton et al. 2015,
     "Distilling the Knowledge in a Neural Network"). What an actor was to express is not always to
@@ -110,10 +112,11 @@ ROUND_TWO = Stage(
         label_smoothing=0.05,
         averaging=0.999,
     ),
-    masking=0.6,
-    mixup=0.15,
-    dropout=0.15,
+    masking=0.8,
+    mixup=0.25,
+    dropout=0.25,
     short=0.5,
+    prosody_change=1.0,
     taught=0.5,
 )
 """Once all networks have been through both stages, each goes on from there, taught by what they
@@ -154,8 +157,8 @@ class Member:
 
 
 MEMBERS = (
-    Member("narrow", (32, 64, 128), seed=7, epochs=(20, 13, 40)),
-    Member("wide", (48, 96, 192), seed=17, epochs=(12, 10, 21)),
+    Member("narrow", (32, 64, 128), seed=7, epochs=(20, 13, 32)),
+    Member("wide", (48, 96, 192), seed=17, epochs=(12, 10, 17)),
 )
 """They see other draws of the clips in another order and err in other places. On validation
 speakers, calibrated, clips padded in batches of 32 (which all of them like a little better than the
@@ -337,7 +340,7 @@ def train_stage(
             x = np.stack(
                 [
                     random_spectrogram(
-                        pool.spectrograms[i]
+                        random_prosody(pool.spectrograms[i], stage.prosody_change, rng)
                         + another_sound(sound, corpus[i], rng, stage.sound_swap),
                         frames,
                         hardness * stage.masking,
