@@ -32,6 +32,8 @@ FOLD_RATE = 8e-4
 """Peak learning rate on a fold."""
 FOLD_SHARE = {"ravdess": 0.5, "crema_d": 0.4, "savee": 0.05, "tess": 0.05}
 """How often each corpus is drawn on a fold."""
+FOLD_CHANGE = voice.ROUND_TWO.prosody_change
+"""Of pitch and loudness on a fold: there is no second round in which the actors' own would fade."""
 ROUNDS = 2000
 
 
@@ -118,7 +120,10 @@ def _stages(member: voice.Member, epochs: tuple[int, int]) -> tuple[voice.Stage,
     )
     longer = replace(first.schedule, decay_epochs=round(1.2 * epochs[0]), seed=member.seed)
     higher = replace(second.schedule, learning_rate=FOLD_RATE, seed=member.seed + 1)
-    return replace(first, schedule=longer), replace(second, schedule=higher)
+    return (
+        replace(first, schedule=longer),
+        replace(second, schedule=higher, prosody_change=FOLD_CHANGE),
+    )
 
 
 def _spoken_by(data: voices.Voices, actors: frozenset[str]) -> NDArray[np.bool_]:
