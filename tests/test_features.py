@@ -1,4 +1,4 @@
-"""The network's view of speech, against librosa's and at its edges."""
+"""What networks see of speech, against librosa's and at its edges."""
 
 from __future__ import annotations
 

@@ -15,9 +15,10 @@ import pytest
 from core.labels import EMOTIONS
 from core.models import find
 from core.voice.features import MEL_BANDS
+from core.voice.prosody import COLUMNS
 from core.voice.tensor import STEP_SECONDS
 from tests.data_makers import crema_d, fer2013, ravdess
-from training import face, filling, levers, mixing, voice, voices
+from training import face, filling, levers, mixing, views, voice, voices
 from training.__main__ import main
 from training.architectures import ARCHITECTURES, face_cnn, voice_cnn
 from training.fer2013 import Faces
@@ -151,7 +152,7 @@ def test_corpora_are_drawn_as_often_as_they_have_clips(
 def test_a_network_learns_to_fill_in_what_is_blanked(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     clips, spectrograms = [], []
-    sound = rng.normal(0, 1, MEL_BANDS)
+    sound = rng.normal(0, 1, COLUMNS)
     for number in range(336):
         split = "validation" if number < 16 else "train"
         clips.append(voices.Clip("ravdess", str(number), "1", EMOTIONS[number % 7], split))
@@ -183,7 +184,7 @@ def test_a_network_learns_to_fill_in_what_is_blanked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("dilations", "seconds"), [((1, 2), 2.4), ((2, 5), 3.5)])
 def test_a_step_sees_as_far_as_is_said(dilations: tuple[int, ...], seconds: float) -> None:
     network = voice_cnn((4, 4, 8), dilations=dilations)
-    x = np.random.default_rng(0).normal(0, 1, (1, 640, MEL_BANDS, 1)).astype(np.float32)
+    x = np.random.default_rng(0).normal(0, 1, (1, 640, COLUMNS, 1)).astype(np.float32)
     before = np.asarray(network(x)["evidence"])
     x[:, 320] += 5
     changed = (np.asarray(network(x)["evidence"]) != before).any(axis=(0, 2, 3))
@@ -225,8 +226,10 @@ def test_every_idea_changes_just_what_it_says() -> None:
         for lever in known[1:]:
             stage = levers._stage(base, lever, base.schedule.epochs)
             same_network = builder(**lever.network).count_params() == plain
-            changed = stage != base or not same_network or not lever.mirrored
+            changed = stage != base or not same_network or not lever.mirrored or lever.by_size
             assert changed or lever.pretraining or {"dropout", "dilations"} & set(lever.network)
+            if lever.view != views.VIEW:  # the network is built for what it sees
+                assert lever.network.keys() & {"windows", "prosody"}
 
 
 # --- targets --------------------------------------------------------------------------------------

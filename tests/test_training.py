@@ -20,6 +20,7 @@ from core.labels import EMOTIONS
 from core.measures import confusion_matrix
 from core.models import MODELS_FOLDER, Model, read_info
 from core.predictions import read_predictions, write_predictions
+from core.voice.prosody import COLUMNS
 from tests.data_makers import fer2013 as fer2013_folder
 from tests.media_makers import wav
 from tests.test_dashboard import ADVERSARIAL, LEARNING_CURVE
@@ -345,7 +346,7 @@ def test_unknown_names_and_missing_data_get_a_sentence(tmp_path, capsys):
 
 def test_networks_together_answer_with_the_mean_of_their_logits():
     networks = [voice_cnn((8, 8, 8), (1, 1, 1), heads=2, name=name) for name in ("one", "other")]
-    x = np.random.default_rng(0).standard_normal((2, 40, 64, 1)).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal((2, 40, COLUMNS, 1)).astype(np.float32)
     for network in networks:
         rng = np.random.default_rng(len(network.name))
         network.set_weights([rng.random(w.shape) / 8 for w in network.get_weights()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -15,7 +16,7 @@ from core.voice import features
 from core.voice.features import HOP_LENGTH, MEL_BANDS, SAMPLE_RATE
 from core.voice.prosody import COLUMNS, PROSODY_COLUMNS, prosody_columns, prosody_tensor
 from tests.data_makers import ravdess
-from training import views, voice, voices
+from training import folds, views, voice, voices
 from training.architectures import voice_cnn
 from training.augment_voice import random_prosody, random_spectrogram
 
@@ -81,8 +82,26 @@ def test_pitch_and_loudness_are_told_where_they_are(hertz: float) -> None:
 
 
 def test_a_clip_without_pitch_has_none() -> None:
-    octaves, relative, voiced, _ = prosody_columns(np.zeros(8000, np.float32)).T
+    assert not prosody_columns(np.zeros(8000, np.float32)).any()
+    noise = np.random.default_rng(0).normal(0, 0.05, 8000).astype(np.float32)
+    octaves, relative, voiced, loudness = prosody_columns(noise).T
     assert not np.stack([octaves, relative, voiced]).any()
+    assert loudness.min() > 2
+
+
+def test_pitch_and_loudness_are_told_at_the_right_time_far_into_a_recording() -> None:
+    samples = np.zeros(15 * SAMPLE_RATE, np.float32)
+    tone = _hum()[4800:-4800]
+    samples[155_200 : 155_200 + len(tone)] = tone
+    samples[:8000] = tone[:8000]
+    tensor, first = prosody_tensor(samples)
+    assert first == 0
+    heard = tensor[0, 300:, :, 0]
+    loud, voiced = heard[:, MEL_BANDS + 3] > 2, heard[:, MEL_BANDS + 2] > 0
+    bright = heard[:, :MEL_BANDS].max(axis=1) > 1
+    for frames in (loud, voiced, bright):
+        edges = (np.flatnonzero(frames)[[0, -1]] + 300) * HOP_LENGTH
+        np.testing.assert_allclose(edges, [155_200, 155_200 + len(tone)], atol=3 * HOP_LENGTH)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -139,6 +158,24 @@ def test_pitch_and_loudness_change_in_training_and_nothing_else_does() -> None:
     np.testing.assert_array_equal(random_prosody(mel, 1.0, rng), mel)
 
 
+def test_pitch_and_loudness_change_in_the_second_round_and_on_folds_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = voice.MEMBERS[0]
+    assert [stage.prosody_change for stage in member.stages()] == [0, 0, 1]
+    assert [stage.prosody_change for stage in folds._stages(member, (3, 2))] == [0, 1]
+    clips = tuple(voices.Clip("ravdess", str(n), "1", "happy", "train") for n in range(64))
+    parts = tuple(np.full((60, COLUMNS), 2, np.float16) for _ in clips)
+    caught = []
+    monkeypatch.setattr(voice, "fit", lambda *given, **named: caught.append(given[3](0)[0][0]))
+    for stage in member.stages()[1:]:
+        plain = replace(stage, masking=0.0, mixup=0.0, short=0.0)
+        voice.train_stage(dict, voices.Voices(clips, parts), tmp_path, plain, None)
+    second, third = ((x[..., MEL_BANDS + 2, 0] > 0).any(axis=1) for x in caught)
+    assert second.all()
+    assert 0 < third.mean() < 1  # of some clips nothing is told
+
+
 def test_no_corpus_has_a_sound_of_its_own_in_what_is_no_spectrogram() -> None:
     clips = tuple(voices.Clip("ravdess", e, "1", e, "train") for e in ("happy", "sad"))
     parts = tuple(np.ones((9, MEL_BANDS + 2), np.float16) for _ in clips)
@@ -176,7 +213,7 @@ def test_a_network_sees_every_column(
     x = np.random.default_rng(0).normal(0, 1, (1, frames, columns, 1)).astype(np.float32)
     answers = network.predict_on_batch(x)
     assert answers["evidence"].shape == (1, -(-frames // 8), 4, 7)
-    for column in range(0, columns, 3):
+    for column in {*range(0, columns, 3), *range(columns - PROSODY_COLUMNS, columns)}:
         other = x.copy()
         other[:, 20:60, column] += 3
         assert not np.allclose(network.predict_on_batch(other)["logits"], answers["logits"])

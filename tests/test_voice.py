@@ -15,8 +15,9 @@ from core.media import SAMPLE_RATE, Recording, decode_audio
 from core.models import Model, ModelInfo, find, load
 from core.ui.samples import synthetic_voice
 from core.voice import analyze_voice, gather_evidence, overall_logits
-from core.voice.features import HOP_LENGTH
-from core.voice.tensor import FRAMES_PER_STEP
+from core.voice.features import HOP_LENGTH, MEL_BANDS
+from core.voice.prosody import COLUMNS
+from core.voice.tensor import FRAMES_PER_STEP, PROSODY_TENSOR, VOICE_TENSOR
 
 HAPPY, SAD = EMOTIONS.index("happy"), EMOTIONS.index("sad")
 
@@ -24,14 +25,23 @@ HAPPY, SAD = EMOTIONS.index("happy"), EMOTIONS.index("sad")
 class FakeModel(Model):
     """Hears `emotion(step of the recording)` and attends evenly; counts what it is given."""
 
-    def __init__(self, emotion: Any = lambda tensor, step: HAPPY, temperature: float = 2.0) -> None:
-        self.info = cast(ModelInfo, SimpleNamespace(name="fake", temperature=temperature, card={}))
+    def __init__(
+        self,
+        emotion: Any = lambda tensor, step: HAPPY,
+        temperature: float = 2.0,
+        preprocessing: str = VOICE_TENSOR,
+    ) -> None:
+        card = {"input": {"preprocessing": preprocessing}}
+        named = SimpleNamespace(name="fake", temperature=temperature, card=card)
+        self.info = cast(ModelInfo, named)
+        self.columns: set[int] = set()
         self.emotion = emotion
         self.frames: list[int] = []
 
     def __call__(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         frames = batch.shape[1]
         self.frames.append(frames)
+        self.columns.add(batch.shape[2])
         steps = -(-frames // FRAMES_PER_STEP)
         evidence = np.zeros((1, steps, 2, 7), np.float32)
         for step in range(steps):
@@ -92,10 +102,14 @@ def test_a_long_pause_has_no_say(speech):
     assert all(point.emotion is None for point in middle)
 
 
-def test_long_recordings_go_through_the_network_in_pieces(speech):
+@pytest.mark.parametrize(
+    ("preprocessing", "columns"), [(VOICE_TENSOR, MEL_BANDS), (PROSODY_TENSOR, COLUMNS)]
+)
+def test_long_recordings_go_through_the_network_in_pieces(speech, preprocessing, columns):
     samples = np.tile(speech, -(-70 * SAMPLE_RATE // len(speech)))[: 70 * SAMPLE_RATE]
-    model = FakeModel()
+    model = FakeModel(preprocessing=preprocessing)
     result = analyze_voice(recording(samples), model)
+    assert model.columns == {columns}
     assert len(model.frames) == 3
     assert max(model.frames) <= voice.CHUNK_SECONDS * SAMPLE_RATE / HOP_LENGTH + 1
     assert (np.diff(result.attention_times) > 0).all()

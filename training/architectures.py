@@ -164,7 +164,7 @@ def voice_cnn(
 
 
 def _by_steps(columns: Any) -> Any:
-    """What 10 frames around each say, averaged over the frames of a step."""
+    """What each frame and the four on either side say, averaged over the frames of a step."""
     x = layers.Conv1D(PROSODY_WIDTH, 9, padding="same", use_bias=False, name="prosody")(columns)
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="prosody_norm")(x)
     x = layers.ReLU(name="prosody_relu")(x)

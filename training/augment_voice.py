@@ -130,9 +130,10 @@ def random_spectrogram(
 def random_prosody(view: NDArray[np.floating], strength: float, rng: Random) -> NDArray[np.float32]:
     """A view with its columns of pitch and loudness (`core.voice.prosody`) changed, if it has any.
 
-    Three of ten clips lose them. Of the others the pitch is moved by 0.15 octaves, its movement and
-    the loudness are stretched by up to a quarter and a fifth; all of that times `strength`. Few
-    actors are heard in training, and each has a pitch of their own to be known by.
+    Three of ten clips lose them. Of the others the octaves above `REFERENCE_HERTZ` are moved, with
+    a standard deviation of 0.15, those above the clip's own median are stretched by up to a
+    quarter, the loudness by up to a fifth; all of that times `strength`. Few actors are heard in
+    training, and each has a pitch of their own to be known by.
     """
     x = np.array(view, np.float32)
     bands = spectrogram_columns(x)

@@ -116,6 +116,8 @@ def _stage(stage: dict[str, Any]) -> str:
         size += f", shorter and plainer in the first {share:.0%} of the epochs"
     if share := examples.get("short"):
         size += f", about {share:.0%} of the batches cut to a random length of 0.8 s or more"
+    if examples.get("prosody_change"):
+        size += ", pitch and loudness changed at random"
     if share := examples.get("taught"):
         size += f", {share:.0%} of each target being what all networks had answered together"
     if teacher := examples.get("own_teacher"):

@@ -1,4 +1,4 @@
-"""Voices without labels: a network first learns to fill in what is blanked of a spectrogram.
+"""Voices without labels: a network first learns to fill in what is blanked of a clip.
 
 Masked spectrogram modelling (Liu et al. 2020, "Mockingjay"), with the network's own trunk: from
 what every step sees around it, a dense layer guesses the frames that were blanked there. Whoever
@@ -111,10 +111,10 @@ def blanked(
 
     Returns
     -------
-    x : (n, frames, columns, 1), 0, which is the mean, where it is blanked
+    x : (n, frames, columns, 1), 0 where it is blanked: the mean of a spectrogram, no pitch, silence
     y : (n, steps, FRAMES_PER_STEP * columns + 1), each step's frames, then whether it is blanked
     """
-    count, frames, bands = excerpts.shape
+    count, frames, columns = excerpts.shape
     steps = frames // FRAMES_PER_STEP
     hidden = np.zeros((count, steps), bool)
     for row in hidden:
@@ -126,7 +126,7 @@ def blanked(
     x = np.where(
         np.repeat(hidden, FRAMES_PER_STEP, axis=1)[..., np.newaxis], np.float32(0), excerpts
     )
-    y = excerpts.reshape(count, steps, FRAMES_PER_STEP * bands)
+    y = excerpts.reshape(count, steps, FRAMES_PER_STEP * columns)
     y = np.concatenate([y, hidden[..., np.newaxis].astype(np.float32)], axis=-1)
     return x[..., np.newaxis], y
 
@@ -144,7 +144,7 @@ def loss(target: Any, guess: Any) -> Any:
 def accuracy(target: Any, guess: Any) -> Any:
     """What a guess takes away from the mean square of the blanked frames, as a share of it.
 
-    1 for a right guess, 0 for the mean sound, below it for what is worse.
+    1 for a right guess, 0 for guessing 0 everywhere, below it for what is worse.
     """
     frames, hidden = target[..., :-1], target[..., -1:]
     left = keras.ops.sum(keras.ops.square(guess - frames) * hidden)

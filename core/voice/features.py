@@ -1,4 +1,4 @@
-"""Speech as the network wants it: the functions that training and serving share.
+"""Spectrograms of speech as networks see them: the functions that training and serving share.
 
 All times follow from these constants: a frame every `HOP_LENGTH / SAMPLE_RATE` = 16 ms.
 """
@@ -141,7 +141,7 @@ def standardise(spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def voice_tensor(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-    """A recording, trimmed, as the network's input.
+    """A recording, trimmed, as the input of a network that sees its spectrogram alone.
 
     Returns
     -------

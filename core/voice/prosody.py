@@ -1,7 +1,8 @@
 """Speech as `voice-cnn` wants it: what `core.voice.features` shows, and its pitch and loudness.
 
-A spectrogram of 64 mel bands holds the pitch only between its lines, and standardising took the
-loudness out of it. Told both, a network learns sooner (`models/voice-cnn/levers.json`).
+A spectrogram of 64 mel bands shows where the pitch is only roughly, and by how its bands fare
+together how loud each moment is. Told both outright, a network learns sooner
+(`models/voice-cnn/levers.json`).
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from core.voice.activity import FRAME, HOP, prosody
-from core.voice.features import HOP_LENGTH, MEL_BANDS, log_mel_spectrogram, standardise, trim
+from core.voice.activity import ABSOLUTE_FLOOR_DBFS, FRAME, HOP, prosody
+from core.voice.features import HOP_LENGTH, MEL_BANDS, voice_tensor
 
 PROSODY_COLUMNS = 4
 COLUMNS = MEL_BANDS + PROSODY_COLUMNS
@@ -33,10 +34,9 @@ def prosody_tensor(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], i
         behind it `prosody_columns`.
     first : the frame of the recording where the tensor starts.
     """
-    spectrogram = log_mel_spectrogram(samples)
-    first, last = trim(spectrogram)
-    parts = [standardise(spectrogram[first:last]), prosody_columns(samples)[first:last]]
-    return np.concatenate(parts, axis=1)[np.newaxis, :, :, np.newaxis], first
+    tensor, first = voice_tensor(samples)
+    columns = prosody_columns(samples)[first : first + tensor.shape[1]]
+    return np.concatenate([tensor, columns[np.newaxis, :, :, np.newaxis]], axis=2), first
 
 
 def prosody_columns(samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -47,7 +47,8 @@ def prosody_columns(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     float32 (1 + n // HOP_LENGTH, PROSODY_COLUMNS)
         Octaves above `REFERENCE_HERTZ`, octaves above the recording's median pitch (both 0 where
         nothing is voiced), whether the frame is voiced, and dB above `LOUDNESS_RANGE_DB` below the
-        loudest frame, over `LOUDNESS_SCALE_DB`. Silence is 0 in all of them.
+        loudest frame, over `LOUDNESS_SCALE_DB`. Silence is 0 in all of them. Voices that stay
+        below -75 dBFS have no pitch, as `core.voice.activity` hears none there.
     """
     frames = 1 + len(samples) // HOP_LENGTH
     found = prosody(np.pad(samples, FRAME // 2))
@@ -58,5 +59,7 @@ def prosody_columns(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     octaves = np.log2(np.where(voiced, pitch, REFERENCE_HERTZ) / REFERENCE_HERTZ)
     middle = np.median(octaves[voiced]) if voiced.any() else 0.0
     loudness = np.maximum(0.0, level - level.max() + LOUDNESS_RANGE_DB) / LOUDNESS_SCALE_DB
+    if level.max() <= ABSOLUTE_FLOOR_DBFS:  # of a recording of nothing, all would be the loudest
+        loudness[:] = 0
     columns = [octaves, np.where(voiced, octaves - middle, 0.0), voiced, loudness]
     return np.stack(columns, axis=1).astype(np.float32)

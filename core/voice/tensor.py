@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,21 +43,17 @@ class VoiceInput:
         return self.prepare(samples)
 
 
-def _spectrogram(samples: NDArray[np.float32]) -> Tensor:
-    return _timed(*features.voice_tensor(samples))
+Frames = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], int]]
 
 
-def _with_prosody(samples: NDArray[np.float32]) -> Tensor:
-    return _timed(*prosody.prosody_tensor(samples))
-
-
-def _timed(tensor: NDArray[np.float32], first: int) -> Tensor:
+def _timed(make: Frames, samples: NDArray[np.float32]) -> Tensor:
+    tensor, first = make(samples)
     return tensor, np.array([first * features.HOP_LENGTH / features.SAMPLE_RATE])
 
 
 INPUTS = {
-    VOICE_TENSOR: VoiceInput(_spectrogram, STEP_SECONDS),
-    PROSODY_TENSOR: VoiceInput(_with_prosody, STEP_SECONDS),
+    VOICE_TENSOR: VoiceInput(partial(_timed, features.voice_tensor), STEP_SECONDS),
+    PROSODY_TENSOR: VoiceInput(partial(_timed, prosody.prosody_tensor), STEP_SECONDS),
     DESCRIPTOR_WINDOWS: VoiceInput(descriptors.descriptor_windows, descriptors.WINDOW_SECONDS),
 }
 """By the names that models use."""
