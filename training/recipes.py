@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from core.face.tensor import FACE_PIXELS, FACE_TENSOR, face_tensor
 from core.models import Task
 from core.voice.descriptors import DESCRIPTORS
-from core.voice.prosody import COLUMNS, prosody_tensor
-from core.voice.tensor import DESCRIPTOR_WINDOWS, PROSODY_TENSOR
+from core.voice.prosody import COLUMNS
+from core.voice.tensor import DESCRIPTOR_WINDOWS, PROSODY_TENSOR, whole_steps
 from training import face, fer2013, robust, voice, voice1d, voices
 
 SMALL_BYTES = 4 * 1024 * 1024
@@ -76,7 +76,7 @@ def _voice_examples(data: Path) -> list[NDArray[np.float32]]:
     train = [clip for clip in voices.clips(data) if clip.split == "train"]
     rows = np.random.default_rng(0).permutation(len(train))[:CALIBRATION_EXAMPLES]
     heard = voices.hear(data, [train[i] for i in rows])
-    return [prosody_tensor(samples)[0] for samples in heard.samples]
+    return [whole_steps(samples)[0] for samples in heard.samples]
 
 
 FACE_LIMITS = (

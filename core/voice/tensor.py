@@ -46,6 +46,19 @@ class VoiceInput:
 Frames = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], int]]
 
 
+def whole_steps(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    """`core.voice.prosody.prosody_tensor`, with silence behind it up to the end of its last step.
+
+    Networks learn from whole steps alone. Of others their strides and their averages over a step
+    would see frames that are up to half a step apart, which cost 0.01 of the log loss.
+    """
+    tensor, first = prosody.prosody_tensor(samples)
+    missing = -tensor.shape[1] % FRAMES_PER_STEP
+    silence = np.zeros((1, missing, tensor.shape[2], 1), np.float32)
+    silence[:, :, : features.MEL_BANDS] = tensor[:, :, : features.MEL_BANDS].min()
+    return np.concatenate([tensor, silence], axis=1), first
+
+
 def _timed(make: Frames, samples: NDArray[np.float32]) -> Tensor:
     tensor, first = make(samples)
     return tensor, np.array([first * features.HOP_LENGTH / features.SAMPLE_RATE])
@@ -53,7 +66,7 @@ def _timed(make: Frames, samples: NDArray[np.float32]) -> Tensor:
 
 INPUTS = {
     VOICE_TENSOR: VoiceInput(partial(_timed, features.voice_tensor), STEP_SECONDS),
-    PROSODY_TENSOR: VoiceInput(partial(_timed, prosody.prosody_tensor), STEP_SECONDS),
+    PROSODY_TENSOR: VoiceInput(partial(_timed, whole_steps), STEP_SECONDS),
     DESCRIPTOR_WINDOWS: VoiceInput(descriptors.descriptor_windows, descriptors.WINDOW_SECONDS),
 }
 """By the names that models use."""
