@@ -6,7 +6,7 @@ import librosa
 import numpy as np
 import pytest
 
-from core.voice import features, prosody
+from core.voice import features, prosody, tensor
 
 
 def voice_like(seconds: float, pitch: float = 180.0) -> np.ndarray:
@@ -98,3 +98,19 @@ def test_short_and_silent_input_stays_finite(length, make, columns):
         assert tensor.shape[0] == 1
         assert tensor.shape[2:] == (columns, 1)
         assert np.isfinite(tensor).all()
+
+
+@pytest.mark.parametrize("length", [1, 4000, 16_000, 17_777])
+def test_voices_go_through_the_network_in_whole_steps(length):
+    samples = np.random.default_rng(length).normal(0, 0.1, length).astype(np.float32)
+    plain, first = prosody.prosody_tensor(samples)
+    whole, start = tensor.whole_steps(samples)
+    frames = plain.shape[1]
+    assert start == first
+    assert whole.shape[1] % tensor.FRAMES_PER_STEP == 0
+    assert 0 <= whole.shape[1] - frames < tensor.FRAMES_PER_STEP
+    np.testing.assert_array_equal(whole[:, :frames], plain)
+    assert (
+        whole[:, frames:, : features.MEL_BANDS] == plain[:, :, : features.MEL_BANDS].min()
+    ).all()
+    assert not whole[:, frames:, features.MEL_BANDS :].any()
