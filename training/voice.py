@@ -387,6 +387,7 @@ def train_stage(
         start=start,
         recipe={
             "examples": per_epoch,
+            "columns": pool.spectrograms[0].shape[1],
             "stage": {**asdict(stage), "schedule": None, "easy": stage.easy_share},
         },
         keep=keep,

@@ -12,6 +12,7 @@ from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,9 @@ from core.datasets import CORPORA
 from core.errors import DuetError
 from core.labels import EMOTIONS, INDEX
 from core.media import decode_audio
-from core.voice import features, find_speech
+from core.voice import features, find_speech, prosody
 from training.files import DataSetError, Files, locate
-from training.views import VIEW, VIEWS
+from training.views import VIEW, VIEWS, WINDOWS
 
 AUDIO_SUFFIXES = {".wav", ".ogg", ".flac", ".mp3", ".m4a", ".opus", ".webm"}
 
@@ -254,9 +255,10 @@ def load(
     only : clips beside which no other is looked at; all by default.
 
     A clip that cannot be decoded, or is silent, is named on standard output and left out. The
-    cache keeps the clips of each corpus, and each set of their copies, apart, known by the clips
-    and the constants of `core.voice.features`: remove it after a change to how clips are augmented
-    or decoded. What no run uses any more stays in it until it is removed.
+    cache keeps the clips of each corpus, and each set of their copies, apart, known by the clips,
+    the view and the constants of `core.voice.features` and `core.voice.prosody`: remove it after a
+    change to how clips are augmented or decoded, or to how pitch is found. What no run uses any
+    more stays in it until it is removed.
     """
     listed = clips(data)
     if split is not None:
@@ -297,7 +299,8 @@ def _key(one: Set, view: str) -> str:
     """What the cache knows a set by."""
     wanted, seeds = one
     names = [(clip.corpus, clip.path) for clip in wanted]
-    known_by = (names, seeds, _constants(), *([] if view == "mel" else [view]))
+    constants = [_constants(part) for part in (features, prosody)]
+    known_by = (names, seeds, view, WINDOWS, constants)
     return sha256(repr(known_by).encode()).hexdigest()[:16]
 
 
@@ -320,8 +323,8 @@ def _tell_left_out(listed: list[Clip], lengths: NDArray[np.int64]) -> None:
         print(f"left out {len(spoilt):,} of {len(listed):,} clips: {names}", flush=True)
 
 
-def _constants() -> dict[str, object]:
-    return {k: v for k, v in vars(features).items() if k.isupper()}
+def _constants(part: ModuleType) -> dict[str, object]:
+    return {k: v for k, v in vars(part).items() if k.isupper()}
 
 
 def _spectrograms(
