@@ -51,8 +51,8 @@ FEW_EPOCHS = 12
 MEASURES = ("accuracy", "unweighted_average_recall")
 """In the order of `core.reports.Learnt.measures`."""
 
-LEVER_HEIGHT = 34
-"""Pixels an idea, whose name may take two lines."""
+IDEA_LINE = 17
+"""Pixels for each line of an idea's name; every idea gets as many as the longest, two at least."""
 
 FEWEST_ANSWERED = 0.01
 """Share of examples below which the accuracy of the answered says nothing."""
@@ -780,7 +780,8 @@ def levers(found: Sequence[Ideas]) -> go.Figure:
     import plotly.graph_objects as go
 
     rows = sorted(levers_rows(found), key=lambda row: row["gain"])
-    height = 150 + LEVER_HEIGHT * len(rows)
+    each = IDEA_LINE * max(2, *(1 + _narrow(row["idea"]).count("<br>") for row in rows))
+    height = 150 + each * len(rows)
     figure = blank(_levers_finding(rows, found[0].measure), "gain (points)", "", height)
     for kept, name, look in (
         (True, "beyond chance", {"color": BLUE, "symbol": "circle"}),
@@ -800,7 +801,7 @@ def levers(found: Sequence[Ideas]) -> go.Figure:
             )
         )
     figure.add_vline(x=0, line={"color": GREY, "width": 1})
-    figure.update_layout(legend={**BELOW, "y": -70 / (LEVER_HEIGHT * max(len(rows), 1))})
+    figure.update_layout(legend={**BELOW, "y": -70 / (each * max(len(rows), 1))})
     figure.update_xaxes(tickformat="+.0f")
     figure.update_yaxes(categoryorder="array", categoryarray=[_narrow(row["idea"]) for row in rows])
     return figure
