@@ -13,6 +13,7 @@ from core import reports
 from core.index import RAVDESS_FOLDS
 from core.models import find, read_info
 from core.ui import plots
+from core.voice.tensor import INPUTS, PROSODY_TENSOR, voice_input
 from tests.data_makers import crema_d, ravdess
 from training import folds, voice, voices
 from training.__main__ import main
@@ -78,6 +79,8 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     assert found["all"]["n"] == 24
     assert found["command"].endswith("--epochs 2 1 --networks narrow")
     assert found["epochs"] == {"narrow": [2, 1]}
+    same_input = voice_input(read_info(models / "voice-cnn")) is INPUTS[PROSODY_TENSOR]
+    assert ("those that ship do not" in found.get("note", "")) != same_input
     assert "mean" in (text := write_report(models).read_text().lower())
     assert "every actor of ravdess, in five folds" in text
     assert "narrow network: 2 epochs on all speakers of the other corpora, then 1 with" in text
