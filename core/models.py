@@ -190,7 +190,7 @@ class Model:
     voice
         Input (n, ...) from the function that `input.preprocessing` names
         (`core.voice.features.voice_tensor`, (1, frames, MEL_BANDS, 1), any number of frames, where
-        it names none; `core.voice.prosody.prosody_tensor`, (1, frames, COLUMNS, 1);
+        it names none; `core.voice.tensor.whole_steps`, (1, frames, COLUMNS, 1);
         `core.voice.descriptors.descriptor_windows`, (windows, DESCRIPTORS, 1)).
         `evidence` (n, steps, heads, 7): what each step in time adds; `scores` (n, steps, heads):
         their softmax over all steps is the weight of each step. The logits are the evidence so

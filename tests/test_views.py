@@ -58,7 +58,7 @@ def test_all_views_show_the_same_frames_of_a_clip() -> None:
     assert prosody.shape == (len(mel), COLUMNS)
     np.testing.assert_array_equal(prosody[:, :MEL_BANDS], mel)
     np.testing.assert_array_equal(windows[:, 3 * MEL_BANDS :], prosody[:, MEL_BANDS:])
-    assert [views.spectrogram_columns(view) for view in (mel, windows, prosody)] == [64, 192, 64]
+    assert [features.spectrogram_columns(view) for view in (mel, windows, prosody)] == [64, 192, 64]
     tensor, first = prosody_tensor(samples)
     np.testing.assert_array_equal(tensor[0, :, :, 0].astype("f2"), prosody)
     assert first == features.voice_tensor(samples)[1]

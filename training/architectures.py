@@ -117,7 +117,7 @@ def voice_cnn(
     """Small residual network on log-mel spectrograms with attention pooling over time.
 
     Input: float32 (n, frames, COLUMNS, 1), any number of frames, from
-    `core.voice.prosody.prosody_tensor`; pitch and loudness join where frequency ends. Outputs,
+    `core.voice.tensor.whole_steps`; pitch and loudness join where frequency ends. Outputs,
     by name, with one step every 8 frames: `evidence` (n, steps, heads, 7), `scores` (n, steps,
     heads) and `logits` (n, 7), which are the evidence weighted by the softmax of the scores over
     time, averaged over heads. Every step sees 2.4 s around it and nothing else, so windows of a

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.voice.change import Samples, add_noise, change_pitch_and_tempo
-from core.voice.features import MEL_BANDS, SAMPLE_RATE
-from training.views import silence, spectrogram_columns
+from core.voice.features import MEL_BANDS, SAMPLE_RATE, padded, silence, spectrogram_columns
 
 Random = np.random.Generator
 
@@ -122,9 +121,7 @@ def random_spectrogram(
         first = int(rng.integers(0, length - frames + 1))
         return x[first : first + frames]
     before = int(rng.integers(0, frames - length + 1))
-    padded = np.tile(floor, (frames, 1))
-    padded[before : before + length] = x
-    return padded
+    return padded(x, frames, before, floor)
 
 
 def random_prosody(view: NDArray[np.floating], strength: float, rng: Random) -> NDArray[np.float32]:

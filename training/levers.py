@@ -322,9 +322,8 @@ def _voices(data: Path, run: Path, fraction: float) -> Runner:
             first = stage.schedule.lasting(math.ceil(epochs * lever.pretraining))
             start = pretrained(build, seen, place, first, stage.dropout)
             before = _seconds(place)
-        share: Mapping[str, float] = voice.CORPUS_SHARE
-        if lever.by_size:
-            share = Counter(clip.corpus for clip in seen.of("train").clips)
+        sizes: Mapping[str, float] = Counter(clip.corpus for clip in seen.of("train").clips)
+        share = sizes if lever.by_size else voice.CORPUS_SHARE
         network.load_weights(voice.train_stage(build, seen, folder, stage, start, share))
         validation = seen.of("validation")
         labels = validation.labels

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.voice import features
-from core.voice.features import MEL_BANDS, WINDOW_LENGTH
+from core.voice.features import WINDOW_LENGTH
 from core.voice.prosody import prosody_columns, prosody_tensor
 
 Samples = NDArray[np.float32]
@@ -50,16 +50,3 @@ VIEWS: dict[str, Callable[[Samples], View]] = {
     "prosody": with_prosody,
     "windows": windows,
 }
-
-
-def spectrogram_columns(view: NDArray[np.floating]) -> int:
-    """How many of a view's columns are of spectrograms."""
-    return view.shape[1] // MEL_BANDS * MEL_BANDS
-
-
-def silence(view: NDArray[np.floating]) -> NDArray[np.float32]:
-    """A frame of nothing, (columns,): the lowest cell of each spectrogram, 0 in what follows."""
-    row = np.zeros(view.shape[1], np.float32)
-    for first in range(0, spectrogram_columns(view), MEL_BANDS):
-        row[first : first + MEL_BANDS] = view[:, first : first + MEL_BANDS].min()
-    return row

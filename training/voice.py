@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 
 from core.labels import EMOTIONS
 from core.models import probabilities
-from core.voice.features import FRAMES_PER_SECOND
+from core.voice.features import FRAMES_PER_SECOND, padded, spectrogram_columns
 from core.voice.tensor import FRAMES_PER_STEP
 from training import checks, voices
 from training.augment_voice import random_prosody, random_spectrogram
 from training.loop import Batches, Schedule, fit, one_hot
 from training.measures import unweighted_average_recall
 from training.mixing import mixed_up
-from training.views import silence, spectrogram_columns
 
 
 @dataclass(frozen=True)
@@ -196,17 +195,11 @@ def predicted_logits(model: keras.Model, data: voices.Voices) -> NDArray[np.floa
     for start in range(0, len(order), 32):
         rows = order[start : start + 32]
         longest = max(len(data.spectrograms[i]) for i in rows)
-        frames = -(-longest // FRAMES_PER_STEP) * FRAMES_PER_STEP
-        batch = np.stack([_padded(data.spectrograms[i], frames) for i in rows])
+        frames = longest + -longest % FRAMES_PER_STEP
+        parts = [data.spectrograms[i] for i in rows]
+        batch = np.stack([padded(part, frames, (frames - len(part)) // 2) for part in parts])
         logits[rows] = model.predict_on_batch(batch[..., np.newaxis])["logits"]
     return logits
-
-
-def _padded(spectrogram: NDArray[np.floating], frames: int) -> NDArray[np.float32]:
-    before = (frames - len(spectrogram)) // 2
-    padded = np.tile(silence(spectrogram), (frames, 1))
-    padded[before : before + len(spectrogram)] = spectrogram
-    return padded
 
 
 def drawing_probabilities(

@@ -151,3 +151,33 @@ def voice_tensor(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int
     spectrogram = log_mel_spectrogram(samples)
     first, last = trim(spectrogram)
     return standardise(spectrogram[first:last])[np.newaxis, :, :, np.newaxis], first
+
+
+def spectrogram_columns(view: NDArray[np.floating]) -> int:
+    """How many of the columns of (frames, columns) are of spectrograms, which stand first."""
+    return view.shape[1] // MEL_BANDS * MEL_BANDS
+
+
+def silence(view: NDArray[np.floating]) -> NDArray[np.float32]:
+    """A frame of nothing, (columns,): the lowest cell of each spectrogram, 0 in what follows."""
+    row = np.zeros(view.shape[1], np.float32)
+    for first in range(0, spectrogram_columns(view), MEL_BANDS):
+        row[first : first + MEL_BANDS] = view[:, first : first + MEL_BANDS].min()
+    return row
+
+
+def padded(
+    view: NDArray[np.floating],
+    frames: int,
+    before: int = 0,
+    silent: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """(frames, columns) with the frames of a view from `before` on and silence around them.
+
+    Parameters
+    ----------
+    silent : a frame of it, if not that of the view.
+    """
+    whole = np.tile(silence(view) if silent is None else silent, (frames, 1))
+    whole[before : before + len(view)] = view
+    return whole

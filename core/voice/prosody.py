@@ -22,7 +22,7 @@ LOUDNESS_SCALE_DB = 20.0
 
 
 def prosody_tensor(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-    """A recording, trimmed, as the network's input.
+    """A recording, trimmed; `core.voice.tensor.whole_steps` makes the network's input of it.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ STEP_SECONDS = FRAMES_PER_STEP * features.HOP_LENGTH / features.SAMPLE_RATE
 """One step of evidence every 128 ms."""
 
 VOICE_TENSOR = "core.voice.features.voice_tensor"
-PROSODY_TENSOR = "core.voice.prosody.prosody_tensor"
+PROSODY_TENSOR = "core.voice.tensor.whole_steps"
 DESCRIPTOR_WINDOWS = "core.voice.descriptors.descriptor_windows"
 
 Tensor = tuple[NDArray[np.float32], NDArray[np.float64]]
@@ -53,10 +53,9 @@ def whole_steps(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]
     would see frames that are up to half a step apart, which cost 0.01 of the log loss.
     """
     tensor, first = prosody.prosody_tensor(samples)
-    missing = -tensor.shape[1] % FRAMES_PER_STEP
-    silence = np.zeros((1, missing, tensor.shape[2], 1), np.float32)
-    silence[:, :, : features.MEL_BANDS] = tensor[:, :, : features.MEL_BANDS].min()
-    return np.concatenate([tensor, silence], axis=1), first
+    view = tensor[0, :, :, 0]
+    whole = features.padded(view, len(view) + -len(view) % FRAMES_PER_STEP)
+    return whole[np.newaxis, :, :, np.newaxis], first
 
 
 def _timed(make: Frames, samples: NDArray[np.float32]) -> Tensor:
