@@ -325,6 +325,8 @@ def _words(job: Job, done: int, total: int, log: str) -> str:
         return "Measuring the model and writing its folder"
     if done:
         return f"{done} of {total} epochs are done"
+    if "filling in what is blanked" in log:
+        return "Learning how speech goes on, without labels, before the first epoch with them"
     prepared = re.findall(r"^spectrograms: (\d+) of (\d+)$", log, re.MULTILINE)
     if prepared and prepared[-1][0] != prepared[-1][1]:
         ready, all_ = (int(number) for number in prepared[-1])

@@ -47,6 +47,7 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setitem(ARCHITECTURES, "voice-cnn", lambda **_: voice_cnn((4, 4, 8)))
+    crema = {("crema_d", "1001"), ("crema_d", "1062")}
     heard, judged = [], []
     train, predict = voice.train_stage, voice.predicted_logits
 
@@ -59,11 +60,18 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
         judged.append({(c.corpus, c.speaker) for c in part.clips})
         return predict(network, part)
 
+    def filled(build, everything, run, schedule, *rest):
+        assert {(c.corpus, c.speaker) for c in everything.clips} == crema
+        schedules.append((run.name, schedule.epochs))
+        return fill(build, everything, run, schedule, *rest)
+
+    schedules, fill = [], folds.pretrained
+    monkeypatch.setattr(folds, "pretrained", filled)
     monkeypatch.setattr(voice, "train_stage", noted)
     command = ["folds", "--data", str(data), "--models", str(models), "--epochs", "2", "1"]
     command += ["--run", str(tmp_path / "run"), "--networks", "narrow"]
     assert main(command) == 0
-    crema = {("crema_d", "1001"), ("crema_d", "1062")}
+    assert schedules == [("filling", 2)]
     copies = 1 + voice.VARIANTS
     # Actor 2 is of the first fold, 3 of the second and 1 of the fifth; 1062 is for validation
     # elsewhere, but here nothing is chosen.
@@ -95,7 +103,7 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     monkeypatch.setattr(voice, "predicted_logits", also_noted)
     capsys.readouterr()
     assert main(command) == 0
-    assert capsys.readouterr().out.count("resuming after epoch") == 4
+    assert capsys.readouterr().out.count("resuming after epoch") == 5
     assert json.loads((models / "voice-cnn" / "folds.json").read_text())["all"] == found["all"]
     assert {frozenset(part) for part in judged} >= {
         frozenset({("ravdess", actor)}) for actor in ("1", "2", "3")

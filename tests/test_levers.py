@@ -153,7 +153,7 @@ def test_a_network_learns_to_fill_in_what_is_blanked(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     clips, spectrograms = [], []
     sound = rng.normal(0, 1, COLUMNS)
-    for number in range(336):
+    for number in range(96):
         split = "validation" if number < 16 else "train"
         clips.append(voices.Clip("ravdess", str(number), "1", EMOTIONS[number % 7], split))
         bands = rng.choice([-1, 1]) * sound  # each clip has one of two sounds all along
@@ -163,7 +163,8 @@ def test_a_network_learns_to_fill_in_what_is_blanked(tmp_path: Path) -> None:
         voice.STAGES[0].schedule.lasting(6), batch_size=8, learning_rate=1e-2, averaging=0.0
     )
     build = partial(voice_cnn, (8, 8, 32))
-    weights = filling.pretrained(build, everything, tmp_path, schedule, 0.0)
+    arguments = (build, everything, tmp_path, schedule, 0.0, voice.MAX_FRAMES)
+    weights = filling.pretrained(*arguments)
     history = [row.split(",") for row in (tmp_path / "history.csv").read_text().splitlines()]
     scores = [float(row[history[0].index("val_score")]) for row in history[1:]]
     assert scores[0] < 0.2 < scores[-1]  # guessing the mean, 0, would be worth 0
@@ -178,7 +179,7 @@ def test_a_network_learns_to_fill_in_what_is_blanked(tmp_path: Path) -> None:
     assert {"guess"} == {layer.name for layer in learnt.layers} - set(kept)
     # Asked again, as by a run that goes on: the same weights, so that what starts there goes on.
     before = weights.read_bytes()
-    assert filling.pretrained(build, everything, tmp_path, schedule, 0.0).read_bytes() == before
+    assert filling.pretrained(*arguments).read_bytes() == before
 
 
 @pytest.mark.parametrize(("dilations", "seconds"), [((1, 2), 2.4), ((2, 5), 3.5)])
@@ -353,25 +354,40 @@ def test_both_networks_are_taught_by_both_about_training_clips_alone(
 
     def train_stage(build, everything, run, stage, start, targets, teachers):
         trained.append((run.relative_to(tmp_path).as_posix(), build(), start, targets))
-        assert (len(teachers) == len(voice.MEMBERS)) == (targets is not None)
+        assert (len(teachers) == 1 + len(voice.MEMBERS)) == (targets is not None)
         return run / "best"
 
-    def answers_together(build, weights, data):
+    def pretrained(build, everything, run, schedule, dropout, longest):
+        trained.append((run.relative_to(tmp_path).as_posix(), build(), None, schedule.epochs))
+        return run / "network"
+
+    def shipped_answers(data, clips, place):
+        assert {clip.split for clip in clips} == {"train"}
+        assert len(set(clips)) == len(clips)
+        return {clips[0]: "answer"}
+
+    def answers_together(build, weights, data, shipped):
         assert {clip.split for clip in data.clips} == {"train"}
+        assert list(shipped.values()) == ["answer"]
         assert weights == {m: tmp_path / f"run/{m}/stage2/best" for m in ("narrow", "wide")}
         return "answers"
 
     monkeypatch.setattr(voice, "train_stage", train_stage)
+    monkeypatch.setattr(voice, "pretrained", pretrained)
+    monkeypatch.setattr(voice, "shipped_answers", shipped_answers)
     monkeypatch.setattr(voice, "answers_together", answers_together)
     voice.train(dict, tmp_path, tmp_path / "run")
     expected = [
         (
-            f"run/{member.name}/stage{number}",
+            f"run/{member.name}/{f'stage{number}' if number else 'filling'}",
             {"widths": member.widths},
-            None if number == 1 else tmp_path / f"run/{member.name}/stage{number - 1}/best",
-            "answers" if number == 3 else None,
+            {
+                0: None,
+                1: tmp_path / f"run/{member.name}/filling/network",
+            }.get(number, tmp_path / f"run/{member.name}/stage{number - 1}/best"),
+            {0: member.filling, 3: "answers"}.get(number),
         )
-        for numbers in ((1, 2), (3,))
+        for numbers in ((0, 1, 2), (3,))
         for member in voice.MEMBERS
         for number in numbers
     ]
@@ -452,6 +468,15 @@ def test_teachers_share_in_the_targets_of_clips_and_their_copies(
     assert asked == [[0, 1], [0, 1]]
     sure = [np.exp(0.5 * (i + 1)) / (6 + np.exp(0.5 * (i + 1))) for i in range(2)]
     assert [targets[clip][0] for clip in clips[:2]] == pytest.approx(sure)
+    beside = voice.answers_together(
+        lambda widths: Network(names[widths]),
+        {name: tmp_path / name for name in logits},
+        everything,
+        {clips[1]: np.array([0, 3, 0, 0, 0, 0, 0], np.float32)},
+    )
+    np.testing.assert_array_equal(beside[clips[0]], targets[clips[0]])
+    together = np.exp([0.5, 1.5, 0, 0, 0, 0, 0])
+    np.testing.assert_allclose(beside[clips[1]], together / together.sum(), rtol=1e-5)
     caught = []
 
     def fit(build, schedule, steps, epoch_batches, *rest, **named):

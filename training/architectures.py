@@ -109,7 +109,7 @@ def voice_cnn(
     blocks: tuple[int, ...] = (2, 2, 2),
     heads: int = 4,
     dropout: float = 0.3,
-    dilations: tuple[int, ...] = (1, 2),
+    dilations: tuple[int, ...] = (2, 5),
     windows: int = 1,
     prosody: int = PROSODY_COLUMNS,
     name: str = "voice-cnn",
@@ -120,9 +120,9 @@ def voice_cnn(
     `core.voice.tensor.whole_steps`; pitch and loudness join where frequency ends. Outputs,
     by name, with one step every 8 frames: `evidence` (n, steps, heads, 7), `scores` (n, steps,
     heads) and `logits` (n, 7), which are the evidence weighted by the softmax of the scores over
-    time, averaged over heads. Every step sees 2.4 s around it and nothing else, so windows of a
-    long recording are pooled from one pass over it. `dilations` of the convolutions over time make
-    that longer.
+    time, averaged over heads. Every step sees 3.5 s around it and nothing else, so windows of a
+    long recording are pooled from one pass over it. That follows from `dilations`, of the
+    convolutions over time; with (1, 2) it is 2.4 s.
 
     Of other views of a voice (`training.views`) the input is (n, frames, columns, 1): `windows`
     spectrograms beside each other, then `prosody` columns, if any.

@@ -29,6 +29,7 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
         "## How it was made",
         f"{card['data']}.",
         _how_far(card),
+        _beforehand(card),
         f"`{card.get('command') or _usual_command(card)}`: {card['epochs']} epochs, "
         + ", then ".join(_stages(card["stages"]))
         + f"; {_seeds(card)}, "
@@ -87,6 +88,27 @@ def _how_far(card: dict[str, Any]) -> str:
             f"Only the first {done} of its {done + len(left_out)} stages of training took place"
             + (f", without what was to follow at {listed(left_out)}" if new else "")
             + f"; it is used at {card['input']['shape'][1]} px."
+        )
+    return " ".join(parts)
+
+
+def _beforehand(card: dict[str, Any]) -> str:
+    """What networks learnt without labels, and who else taught them."""
+    parts = []
+    if filling := card.get("filling"):
+        fared = [
+            f"the {one['network']} network in {one['epochs']} epochs ({one['seconds'] / 60:.0f} "
+            f"min), which explained {one['explained']:.0%} of the variance on validation clips"
+            for one in filling
+        ]
+        parts.append(
+            "Before there were labels, stretches of training clips were blanked and filled in "
+            f"(masked spectrogram modelling): {listed(fared)}. These epochs are not counted below."
+        )
+    if sha256 := card.get("taught_by"):
+        parts.append(
+            "Where targets are what networks answered together, the model that shipped before "
+            f"(SHA-256 {sha256[:12]}) counted as much as these networks."
         )
     return " ".join(parts)
 

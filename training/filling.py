@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.voice.tensor import FRAMES_PER_STEP
-from training import voice, voices
+from training import voices
 from training.augment_voice import SHORTEST_TEMPO, random_spectrogram
 from training.loop import Batches, Schedule, fit
 
@@ -35,21 +35,24 @@ def pretrained(
     run: Path,
     schedule: Schedule,
     dropout: float,
+    longest: int,
 ) -> Path:
     """Weights of a network whose trunk has learnt to fill in training clips; the rest is random.
 
     Parameters
     ----------
     build : the network, by `dropout`.
-    everything : clips and their copies; no label of theirs is looked at.
+    everything : clips and their copies; no label of theirs is looked at. Without validation clips
+        the weights of the last epoch count instead of the best.
     run : folder of checkpoints. schedule : of the filling; labels cannot be smoothed here.
+    longest : frames of an excerpt at most.
     """
     pool, validation = everything.of("train"), everything.of("validation")
-    per_epoch = max(schedule.batch_size, len(pool) // (1 + voice.VARIANTS))
+    per_epoch = max(schedule.batch_size, len(set(pool.clips)))
     steps = per_epoch // schedule.batch_size
 
     lengths = np.array([len(s) for s in pool.spectrograms])
-    judged = _judged(validation, schedule.seed)
+    judged = _judged(validation, longest, schedule.seed) if len(validation) else []
 
     def epoch_batches(epoch: int) -> Batches:
         rng = np.random.default_rng([schedule.seed, epoch])
@@ -60,11 +63,13 @@ def pretrained(
 
         def make(index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             rng = np.random.default_rng([schedule.seed, epoch, index])
-            return blanked(_excerpts(pool, batches[index], rng), rng)
+            return blanked(_excerpts(pool, batches[index], longest, rng), rng)
 
         return Batches(steps, make)
 
     def score(model: keras.Model) -> dict[str, float]:
+        if not judged:
+            return {}
         found = [accuracy(y, model.predict_on_batch(x)["logits"]) for x, y in judged]
         return {"score": float(np.mean([keras.ops.convert_to_numpy(one) for one in found]))}
 
@@ -79,8 +84,15 @@ def pretrained(
         accuracy=accuracy,
         recipe={
             "examples": per_epoch,
-            "stage": {"gap": LONGEST_GAP, "rest": LONGEST_REST, "dropout": dropout},
+            "columns": pool.spectrograms[0].shape[1],
+            "stage": {
+                "gap": LONGEST_GAP,
+                "rest": LONGEST_REST,
+                "longest": longest,
+                "dropout": dropout,
+            },
         },
+        keep="best" if judged else "last",
     )
     keras.utils.set_random_seed(schedule.seed)
     network = build(dropout=dropout)
@@ -152,21 +164,21 @@ def accuracy(target: Any, guess: Any) -> Any:
 
 
 def _judged(
-    validation: voices.Voices, seed: int
+    validation: voices.Voices, longest: int, seed: int
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Batches of validation clips of about one length, blanked."""
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(validation))[:JUDGED_CLIPS]
     rows = rows[np.argsort([len(validation.spectrograms[i]) for i in rows], kind="stable")]
     parts = np.array_split(rows, max(1, len(rows) // 32))
-    return [blanked(_excerpts(validation, part, rng), rng) for part in parts]
+    return [blanked(_excerpts(validation, part, longest, rng), rng) for part in parts]
 
 
 def _excerpts(
-    pool: voices.Voices, rows: NDArray[np.int64], rng: np.random.Generator
+    pool: voices.Voices, rows: NDArray[np.int64], longest: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Whole steps of clips, as many as there are in the shortest: padding is easily guessed."""
     shortest = SHORTEST_TEMPO * min(len(pool.spectrograms[i]) for i in rows)
-    steps = max(1, int(min(shortest, voice.MAX_FRAMES) // FRAMES_PER_STEP))
+    steps = max(1, int(min(shortest, longest) // FRAMES_PER_STEP))
     frames = FRAMES_PER_STEP * steps
     return np.stack([random_spectrogram(pool.spectrograms[i], frames, 0.0, rng) for i in rows])

@@ -1,12 +1,14 @@
 """`voice-cnn`'s recipe judged on every actor of RAVDESS: the literature's five subject-wise folds.
 
-Each network learns once from all speakers of the other corpora, whom no fold judges, and goes on
-from there once for each fold, with the four other folds among its training data. The length of both
-is fixed ahead: no epoch is chosen by the actors that are judged, nor by anybody else.
+Each network learns once from all speakers of the other corpora, whom no fold judges, first without
+labels (`training.filling`), and goes on from there once for each fold, with the four other folds
+among its training data. The length of all that is fixed ahead: no epoch is chosen by the actors
+that are judged, nor by anybody else.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,11 +25,14 @@ from core.labels import EMOTIONS
 from core.models import probabilities
 from training import checks, voice, voices
 from training.files import DataSetError
+from training.filling import pretrained
 from training.measures import summary, unweighted_average_recall
 
 CORPUS = "ravdess"
 EPOCHS = {"narrow": (16, 5), "wide": (9, 3)}
 """Of each network, on the other corpora, then on each fold."""
+FILLING = 0.6
+"""Epochs of filling in what is blanked, as a share of those on the other corpora after it."""
 FOLD_RATE = 8e-4
 """Peak learning rate on a fold."""
 FOLD_SHARE = {"ravdess": 0.5, "crema_d": 0.4, "savee": 0.05, "tess": 0.05}
@@ -86,7 +91,15 @@ def folds(
         first, second = _stages(member, epochs or EPOCHS[member.name])
         place = run / member.name
         print(f"{member.name} network, other corpora", flush=True)
-        start = voice.train_stage(widths, others, place / "others", first, None, keep="last")
+        filled = pretrained(
+            widths,
+            others,
+            place / "filling",
+            first.schedule.lasting(math.ceil(FILLING * first.schedule.epochs)),
+            first.dropout,
+            voice.MAX_FRAMES,
+        )
+        start = voice.train_stage(widths, others, place / "others", first, filled, keep="last")
         for number, actors in enumerate(there):
             print(f"{member.name} network, fold {number + 1} of {len(there)}", flush=True)
             weights = voice.train_stage(

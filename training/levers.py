@@ -108,7 +108,7 @@ VOICE_LEVERS = (
     Lever("twice as long", longer=2),
     Lever("half as wide again", network={"widths": (48, 96, 192)}),
     Lever("one head of attention instead of four", network={"heads": 1}),
-    Lever("each step sees 3.5 s instead of 2.4", network={"dilations": (2, 5)}),
+    Lever("each step sees 2.4 s instead of 3.5", network={"dilations": (1, 2)}),
     Lever("excerpts of up to 4.8 s instead of 3.2", {"extra_seconds": 1.6}),
     Lever("without pitch and loudness beside the spectrogram", network={"prosody": 0}, view="mel"),
     Lever("pitch and loudness changed at random", {"prosody_change": 1.0}),
@@ -320,7 +320,7 @@ def _voices(data: Path, run: Path, fraction: float) -> Runner:
         if lever.pretraining:
             place = folder / "filling"
             first = stage.schedule.lasting(math.ceil(epochs * lever.pretraining))
-            start = pretrained(build, seen, place, first, stage.dropout)
+            start = pretrained(build, seen, place, first, stage.dropout, voice.MAX_FRAMES)
             before = _seconds(place)
         sizes: Mapping[str, float] = Counter(clip.corpus for clip in seen.of("train").clips)
         share = sizes if lever.by_size else voice.CORPUS_SHARE

@@ -53,7 +53,7 @@ class Recipe:
     default: bool = True
     """Whether the app offers the model first of those for its task."""
     quantisations: tuple[str, ...] = ("int8", "dynamic", "float16")
-    """In the order of preference, the fastest first; the last one is taken whatever it costs."""
+    """In the order of preference, the fastest first."""
     largest_bytes: int = SMALL_BYTES
     """How large its file may be."""
     rounds: int = 0

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from core.models import MODELS_FOLDER, Model, read_info
 from core.predictions import write_predictions
 from training.architectures import parameters, together
@@ -33,6 +35,7 @@ from training.files import DataSetError
 from training.loop import finished
 from training.provenance import made_with
 from training.recipes import RECIPES, Recipe
+from training.voice import FILLING, SHIPPED
 
 MOST_LOSS = 0.003
 """Of the validation score: what a quantisation may cost."""
@@ -60,8 +63,9 @@ def ship(
     quick : ship the last of the recipe's quantisations, without measuring what others would cost.
     stages : how many of the run's stages count, the first ones; all by default.
 
-    The first of the recipe's quantisations that costs at most `MOST_LOSS` on validation data is
-    shipped; if none does, the last. All measurements go into `model.json`.
+    The first of the recipe's quantisations that is small enough and costs at most `MOST_LOSS` on
+    validation data is shipped; if none does, the one that costs least of those small enough. All
+    measurements go into `model.json`.
     """
     recipe = RECIPES[name]
     trained = {
@@ -77,12 +81,12 @@ def ship(
     examples = [] if quick else recipe.examples(data)
     before = _forerunner(run, trained)
     card = _card(name, recipe, parameters(network), trained, before) | made_with(run)
+    card |= _without_labels(run, recipe) | _taught_by(run)
     if called and called != name:
         card.update(name=called, title=f"{recipe.title} ({called})", default=False)
     measured: dict[str, Any] = {}
-    chosen: tuple[str, bytes, Answers] | None = None
-    last = recipe.quantisations[-1]
-    for quantisation in (last,) if quick else ("float32", *recipe.quantisations):
+    tried: list[tuple[float, str, bytes, Answers]] = []
+    for quantisation in recipe.quantisations[-1:] if quick else ("float32", *recipe.quantisations):
         content = to_litert(network, quantisation, iter(examples))
         with tempfile.TemporaryDirectory() as scratch:
             folder = write_folder(card["name"], content, card, [], Path(scratch))
@@ -92,14 +96,14 @@ def ship(
         print(f"{quantisation}: validation {score:.2%}, {len(content):,} bytes", flush=True)
         if quantisation == "float32":
             continue
-        borne = quantisation == last or measured["float32"]["validation_score"] - score <= MOST_LOSS
         # What is only tried, or kept as one's own, may be larger than what everybody gets.
-        if (quick or len(content) <= recipe.largest_bytes) and borne:
-            chosen = (quantisation, content, answers)
-            break
-    if chosen is None:
+        if quick or len(content) <= recipe.largest_bytes:
+            tried.append((score, quantisation, content, answers))
+            if quick or measured["float32"]["validation_score"] - score <= MOST_LOSS:
+                break
+    if not tried:
         raise SystemExit(f"No quantisation of {name} fits into {recipe.largest_bytes:,} bytes.")
-    quantisation, content, answers = chosen
+    _, quantisation, content, answers = max(tried, key=lambda one: one[0])
     card.update(
         temperature=fit_temperature(answers.logits, answers.labels),
         quantisation=quantisation,
@@ -209,6 +213,31 @@ def _grown_from(recipe: Recipe, states: list[dict[str, Any]]) -> dict[str, Any]:
             "stages": [state["recipe"] for state in states],
         }
     }
+
+
+def _without_labels(run: Path, recipe: Recipe) -> dict[str, Any]:
+    """How long each network of a run learnt without labels, and how well, if it did."""
+    folders = {member: run / member / FILLING for member in recipe.members}
+    states = {member: _state(f) for member, f in folders.items() if (f / "state.json").exists()}
+    found = [
+        {
+            "network": member,
+            "epochs": state["epoch"],
+            "explained": round(state["best"], 4),
+            "seconds": round(state["seconds"]),
+        }
+        for member, state in states.items()
+    ]
+    return {"filling": found} if found else {}
+
+
+def _taught_by(run: Path) -> dict[str, Any]:
+    """The SHA-256 of the model that shipped before and taught beside the networks, if it did."""
+    try:
+        with np.load(run / SHIPPED) as stored:
+            return {"taught_by": str(stored["sha256"])}
+    except FileNotFoundError:
+        return {}
 
 
 def _hours(states: list[dict[str, Any]]) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from core.voice.activity import ABSOLUTE_FLOOR_DBFS, FRAME, HOP, prosody
+from core.voice.activity import FRAME, HOP, prosody
 from core.voice.features import HOP_LENGTH, MEL_BANDS, voice_tensor
 
 PROSODY_COLUMNS = 4
@@ -19,6 +19,11 @@ REFERENCE_HERTZ = 160.0
 """Between the usual pitch of men and that of women."""
 LOUDNESS_RANGE_DB = 60.0
 LOUDNESS_SCALE_DB = 20.0
+PEAK = 0.9
+"""Of full scale: recordings are brought to it, so that quiet voices have a pitch as loud ones have
+and louder ones are not clipped."""
+SILENT_PEAK = 1e-6
+"""Of full scale: what stays below it is silence."""
 
 
 def prosody_tensor(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
@@ -47,11 +52,14 @@ def prosody_columns(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     float32 (1 + n // HOP_LENGTH, PROSODY_COLUMNS)
         Octaves above `REFERENCE_HERTZ`, octaves above the recording's median pitch (both 0 where
         nothing is voiced), whether the frame is voiced, and dB above `LOUDNESS_RANGE_DB` below the
-        loudest frame, over `LOUDNESS_SCALE_DB`. Silence is 0 in all of them. Voices that stay
-        below -75 dBFS have no pitch, as `core.voice.activity` hears none there.
+        loudest frame, over `LOUDNESS_SCALE_DB`. Silence is 0 in all of them. How loud the
+        recording is as a whole changes none of them.
     """
     frames = 1 + len(samples) // HOP_LENGTH
-    found = prosody(np.pad(samples, FRAME // 2))
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak < SILENT_PEAK:
+        return np.zeros((frames, PROSODY_COLUMNS), np.float32)
+    found = prosody(np.pad(samples * np.float32(PEAK / peak), FRAME // 2))
     # Frame i here is centred on sample i * HOP_LENGTH, frame i there on sample i * HOP.
     nearest = np.minimum(np.rint(np.arange(frames) * HOP_LENGTH / HOP), len(found.pitch) - 1)
     pitch, level = found.pitch[nearest.astype(int)], found.level[nearest.astype(int)]
@@ -59,7 +67,5 @@ def prosody_columns(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     octaves = np.log2(np.where(voiced, pitch, REFERENCE_HERTZ) / REFERENCE_HERTZ)
     middle = np.median(octaves[voiced]) if voiced.any() else 0.0
     loudness = np.maximum(0.0, level - level.max() + LOUDNESS_RANGE_DB) / LOUDNESS_SCALE_DB
-    if level.max() <= ABSOLUTE_FLOOR_DBFS:  # of a recording of nothing, all would be the loudest
-        loudness[:] = 0
     columns = [octaves, np.where(voiced, octaves - middle, 0.0), voiced, loudness]
     return np.stack(columns, axis=1).astype(np.float32)
