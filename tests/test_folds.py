@@ -65,7 +65,8 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
         schedules.append((run.name, schedule.epochs))
         return fill(build, everything, run, schedule, *rest)
 
-    schedules, fill = [], folds.pretrained
+    schedules: list[tuple[str, int]] = []
+    fill = folds.pretrained
     monkeypatch.setattr(folds, "pretrained", filled)
     monkeypatch.setattr(voice, "train_stage", noted)
     command = ["folds", "--data", str(data), "--models", str(models), "--epochs", "2", "1"]

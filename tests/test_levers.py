@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.errors import DuetError
 from core.labels import EMOTIONS
-from core.models import find
+from core.models import Model, find
+from core.voice import overall_logits
 from core.voice.features import MEL_BANDS
 from core.voice.prosody import COLUMNS
 from core.voice.tensor import STEP_SECONDS
@@ -496,3 +498,33 @@ def test_teachers_share_in_the_targets_of_clips_and_their_copies(
         np.testing.assert_allclose(
             rows, np.tile(expected + stage.taught * targets[clips[i]], (len(rows), 1)), rtol=1e-5
         )
+
+
+def test_answers_of_the_model_that_ships_are_kept_with_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ravdess(tmp_path, (1, 3))
+    clips = [clip for clip in voices.clips(tmp_path) if clip.split == "train"]
+    monkeypatch.setattr(voice, "CLIPS_AT_ONCE", 3)
+
+    def find_speech(recording):
+        if recording.source == clips[3].path:
+            raise DuetError("silent", "The recording is silent.")
+        return [(0.0, recording.duration)]
+
+    monkeypatch.setattr(voices, "find_speech", find_speech)
+    place = tmp_path / "shipped.npz"
+    answers = voice.shipped_answers(tmp_path, clips, place)
+    assert set(answers) == {*clips} - {clips[3]}
+    model = Model(find("voice", "voice-cnn"))
+    heard = voices.hear(tmp_path, clips[4:5])
+    expected = overall_logits(heard.samples[0], heard.segments[0], model) * model.info.temperature
+    np.testing.assert_allclose(answers[clips[4]], expected, rtol=1e-5)
+
+    def gone(*_):
+        raise DuetError("unknown_model", "There is none.")
+
+    monkeypatch.setattr(voice, "find", gone)  # another model, or none, ships by now
+    again = voice.shipped_answers(tmp_path, clips, place)
+    assert again.keys() == answers.keys()
+    assert voice.shipped_answers(tmp_path, clips, tmp_path / "other.npz") == {}

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -46,13 +47,14 @@ from training.augment_voice import (
     random_voice,
     through_codec,
 )
-from training.evaluate import fit_temperature
+from training.evaluate import Answers, fit_temperature
 from training.files import DataSetError, Files, locate
 from training.loop import Batches, MovingAverage, Schedule, fit
 from training.recipes import RECIPES
 from training.report import write_report
 from training.robustness import FACE_CORRUPTIONS, voice_corruptions
 from training.sharpness import sharp_epoch
+from training.ship import quantised
 
 
 @pytest.fixture(scope="module")
@@ -826,3 +828,35 @@ def test_fused_pairs_share_their_label_and_cover_all_emotions(monkeypatch):
     np.testing.assert_array_equal(face.argmax(1), truth)
     np.testing.assert_array_equal(heard.argmax(1), truth)
     assert np.bincount(truth).tolist() == [20] * 7
+
+
+@pytest.mark.parametrize(
+    ("scores", "chosen", "tried"),
+    [
+        ((9, 9, 9, 9), "int8", 2),
+        ((9, 5, 9, 9), "dynamic", 3),
+        ((9, 5, 7, 9), "dynamic", 4),  # float16 costs nothing, but is too large
+        ((9, 7, 5, 9), "int8", 4),
+    ],
+)
+def test_of_the_files_small_enough_the_first_good_or_else_the_best_ships(
+    scores: tuple[int, ...], chosen: str, tried: int
+) -> None:
+    recipe = replace(RECIPES["voice-cnn"], largest_bytes=100)
+    files = dict(zip(("float32", *recipe.quantisations), scores, strict=True))
+    sizes = {"float32": 400, "int8": 99, "dynamic": 100, "float16": 200}
+
+    def convert(quantisation: str) -> tuple[bytes, Answers]:
+        labels = np.zeros(10, np.int64)
+        answers = np.eye(7)[(np.arange(10) >= files[quantisation]).astype(int)]
+        none = np.full(10, "")
+        return bytes(sizes[quantisation]), Answers(answers, labels, none, none)
+
+    found, content, answers, measured = quantised("voice-cnn", recipe, convert)
+    assert (found, len(content)) == (chosen, sizes[chosen])
+    assert measured[found] == {"validation_score": files[found] / 10, "bytes": len(content)}
+    assert (answers.logits.argmax(1) == 0).sum() == files[found]
+    assert len(measured) == tried
+    assert quantised("voice-cnn", recipe, convert, quick=True)[0] == "float16"
+    with pytest.raises(DataSetError, match="fits into 50 bytes"):
+        quantised("voice-cnn", replace(recipe, largest_bytes=50), convert)

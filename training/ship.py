@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,13 +85,48 @@ def ship(
     card |= _without_labels(run, recipe) | _taught_by(run)
     if called and called != name:
         card.update(name=called, title=f"{recipe.title} ({called})", default=False)
-    measured: dict[str, Any] = {}
-    tried: list[tuple[float, str, bytes, Answers]] = []
-    for quantisation in recipe.quantisations[-1:] if quick else ("float32", *recipe.quantisations):
+
+    def convert(quantisation: str) -> tuple[bytes, Answers]:
         content = to_litert(network, quantisation, iter(examples))
         with tempfile.TemporaryDirectory() as scratch:
             folder = write_folder(card["name"], content, card, [], Path(scratch))
-            answers = validation_answers(Model(read_info(folder)), data)
+            return content, validation_answers(Model(read_info(folder)), data)
+
+    quantisation, content, answers, measured = quantised(name, recipe, convert, quick)
+    card.update(
+        temperature=fit_temperature(answers.logits, answers.labels),
+        quantisation=quantisation,
+        quantisations=measured,
+    )
+    if before:  # whose epochs are told from those of what grew out of it
+        trained = {recipe.forerunner: before, name: trained[""]}
+    folder = write_folder(card["name"], content, card, _history(trained), models)
+    write_evaluation(folder, data)
+    return folder
+
+
+def quantised(
+    name: str,
+    recipe: Recipe,
+    convert: Callable[[str], tuple[bytes, Answers]],
+    quick: bool = False,
+) -> tuple[str, bytes, Answers, dict[str, Any]]:
+    """The quantisation to ship, its file and answers, and what was measured of all that were tried.
+
+    Parameters
+    ----------
+    convert : quantisation -> the network's file and its answers on validation data.
+    quick : take the last of the recipe's quantisations, whatever its size.
+
+    Raises
+    ------
+    DataSetError
+        When no quantisation makes the network small enough.
+    """
+    measured: dict[str, Any] = {}
+    tried: list[tuple[float, str, bytes, Answers]] = []
+    for quantisation in recipe.quantisations[-1:] if quick else ("float32", *recipe.quantisations):
+        content, answers = convert(quantisation)
         score = recipe.score(answers.labels, answers.logits.argmax(axis=1))
         measured[quantisation] = {"validation_score": round(score, 4), "bytes": len(content)}
         print(f"{quantisation}: validation {score:.2%}, {len(content):,} bytes", flush=True)
@@ -102,18 +138,9 @@ def ship(
             if quick or measured["float32"]["validation_score"] - score <= MOST_LOSS:
                 break
     if not tried:
-        raise SystemExit(f"No quantisation of {name} fits into {recipe.largest_bytes:,} bytes.")
+        raise DataSetError(f"No quantisation of {name} fits into {recipe.largest_bytes:,} bytes.")
     _, quantisation, content, answers = max(tried, key=lambda one: one[0])
-    card.update(
-        temperature=fit_temperature(answers.logits, answers.labels),
-        quantisation=quantisation,
-        quantisations=measured,
-    )
-    if before:  # whose epochs are told from those of what grew out of it
-        trained = {recipe.forerunner: before, name: trained[""]}
-    folder = write_folder(card["name"], content, card, _history(trained), models)
-    write_evaluation(folder, data)
-    return folder
+    return quantisation, content, answers, measured
 
 
 def write_evaluation(folder: Path, data: Path) -> dict[str, Any]:
