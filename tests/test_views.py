@@ -81,6 +81,14 @@ def test_pitch_and_loudness_are_told_where_they_are(hertz: float) -> None:
     assert np.median(loudness[loud]) - np.median(loudness[quiet]) == pytest.approx(1.0, abs=0.1)
 
 
+@pytest.mark.parametrize("gain", [1e-4, 0.01, 30.0])
+def test_how_loud_a_recording_is_changes_neither_pitch_nor_loudness(gain: float) -> None:
+    samples = np.concatenate([_hum(150.0), 0.1 * _hum(150.0)])
+    expected = prosody_columns(samples)
+    assert expected[:, 2].any()
+    np.testing.assert_allclose(prosody_columns(samples * np.float32(gain)), expected, atol=1e-4)
+
+
 def test_a_clip_without_pitch_has_none() -> None:
     assert not prosody_columns(np.zeros(8000, np.float32)).any()
     noise = np.random.default_rng(0).normal(0, 0.05, 8000).astype(np.float32)
