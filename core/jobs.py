@@ -42,7 +42,7 @@ RECIPES: dict[str, Task] = {"face-cnn": "face", "voice-cnn": "voice"}
 NEEDED = ("tensorflow", "keras")
 """Packages that only training needs."""
 
-STAGES = {"face-cnn": 4, "voice-cnn": 6}
+STAGES = {"face-cnn": 4, "voice-cnn": 8}
 """Of a run of each recipe, until its log says how many there are."""
 
 State = Literal["running", "stopped", "failed", "done"]
@@ -277,7 +277,7 @@ class Progress:
     seconds_left: float | None
     """Of training, by the epochs so far; None before the first and after the last one."""
     history: History | None
-    """The epochs of all stages, numbered through."""
+    """The epochs of all stages with labels, numbered through."""
 
     @property
     def share(self) -> float:
@@ -290,8 +290,8 @@ def progress(job: Job) -> Progress:
     stages = re.findall(r"^stage \d+ of (\d+)$", log, re.MULTILINE)
     total = job.epochs * (int(stages[-1]) if stages else STAGES[job.recipe])
     history = _history(job)
-    done = len(history) if history else 0
-    return Progress(_words(job, done, total, log), done, total, _left(history, total), history)
+    done, left = _seconds(job, total)
+    return Progress(_words(job, done, total, log), done, total, left, history)
 
 
 def _history(job: Job) -> History | None:
@@ -313,11 +313,20 @@ def _history(job: Job) -> History | None:
     return History(columns, told_apart(networks))
 
 
-def _left(history: History | None, total: int) -> float | None:
-    seconds = history.of("seconds") if history else None
-    if seconds is None or not np.isfinite(seconds).any() or len(seconds) >= total:
-        return None
-    return float(np.nanmedian(seconds[-5:])) * (total - len(seconds))
+def _seconds(job: Job, total: int) -> tuple[int, float | None]:
+    """How many epochs are done, those without labels too, and how long the others will take."""
+    seconds: list[float] = []
+    histories = (job.folder / "checkpoints").rglob("history.csv")
+    for path in sorted(histories, key=lambda path: path.stat().st_mtime):
+        try:
+            columns = read_history(path).columns
+        except DuetError:  # being written just now
+            continue
+        seconds += columns.get("seconds", np.full(len(columns["epoch"]), np.nan)).tolist()
+    last = np.array(seconds[-5:])
+    if not np.isfinite(last).any() or len(seconds) >= total:
+        return len(seconds), None
+    return len(seconds), float(np.nanmedian(last)) * (total - len(seconds))
 
 
 def _words(job: Job, done: int, total: int, log: str) -> str:
@@ -325,8 +334,6 @@ def _words(job: Job, done: int, total: int, log: str) -> str:
         return "Measuring the model and writing its folder"
     if done:
         return f"{done} of {total} epochs are done"
-    if "filling in what is blanked" in log:
-        return "Learning how speech goes on, without labels, before the first epoch with them"
     prepared = re.findall(r"^spectrograms: (\d+) of (\d+)$", log, re.MULTILINE)
     if prepared and prepared[-1][0] != prepared[-1][1]:
         ready, all_ = (int(number) for number in prepared[-1])

@@ -475,9 +475,15 @@ def _random_split(found: dict[str, Any]) -> OtherSplit:
     )
 
 
+def _filled(found: dict[str, Any], network: str) -> str:
+    epochs = found.get("filling_epochs", {}).get(network)
+    return f"{_number(epochs, 1, 1e6):.0f} epochs without labels, then " if epochs else ""
+
+
 def _folds(found: dict[str, Any]) -> OtherSplit:
     networks = "; ".join(
-        f"{name} network: {_number(base, 1, 1e6):.0f} epochs on the other corpora, then "
+        f"{name} network: {_filled(found, name)}{_number(base, 1, 1e6):.0f} epochs on the other "
+        "corpora, then "
         f"{_number(each, 1, 1e6):.0f} with the other four folds"
         for name, (base, each) in found["epochs"].items()
     )

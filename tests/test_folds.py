@@ -88,16 +88,19 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     assert found["all"]["n"] == 24
     assert found["command"].endswith("--epochs 2 1 --networks narrow")
     assert found["epochs"] == {"narrow": [2, 1]}
+    assert found["filling_epochs"] == {"narrow": 2}
     same_input = voice_input(read_info(models / "voice-cnn")) is INPUTS[PROSODY_TENSOR]
     assert ("those that ship do not" in found.get("note", "")) != same_input
     assert "mean" in (text := write_report(models).read_text().lower())
     assert "every actor of ravdess, in five folds" in text
-    assert "narrow network: 2 epochs on all speakers of the other corpora, then 1 with" in text
+    told = "2 epochs without labels, then 2 epochs on all speakers of the other corpora, then 1"
+    assert f"narrow network: {told}" in text
     path = models / "voice-cnn" / "folds.json"
     path.write_text(json.dumps({**found, "note": "By an earlier recipe."}))
     assert "drawing actors anew). By an earlier recipe." in write_report(models).read_text()
     (other,) = [x for x in reports.read_other_splits(read_info(path.parent)) if "folds" in x.name]
     assert other.note.endswith("anew. By an earlier recipe.")
+    assert "2 epochs without labels, then 2 epochs on the other corpora" in other.note
     path.write_text(json.dumps(found))
 
     # It goes on where it stopped: nothing is left to do, and the answers are the same.

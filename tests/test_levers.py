@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from training import face, filling, levers, mixing, views, voice, voices
 from training.__main__ import main
 from training.architectures import ARCHITECTURES, face_cnn, voice_cnn
 from training.fer2013 import Faces
+from training.files import DataSetError
 from training.report import write_report
 
 
@@ -182,6 +184,8 @@ def test_a_network_learns_to_fill_in_what_is_blanked(tmp_path: Path) -> None:
     # Asked again, as by a run that goes on: the same weights, so that what starts there goes on.
     before = weights.read_bytes()
     assert filling.pretrained(*arguments).read_bytes() == before
+    weights.write_bytes(b"made elsewhere")  # where what is random came out otherwise
+    assert filling.pretrained(*arguments).read_bytes() == b"made elsewhere"
 
 
 @pytest.mark.parametrize(("dilations", "seconds"), [((1, 2), 2.4), ((2, 5), 3.5)])
@@ -348,51 +352,50 @@ def test_an_easy_start_is_short_and_plain(tmp_path: Path, monkeypatch: pytest.Mo
     assert of(9)[0] == voice.MAX_FRAMES + 100
 
 
-def test_both_networks_are_taught_by_both_about_training_clips_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("short", [{}, {"epochs": 2}, {"fraction": 0.9}])
+def test_all_networks_teach_each_and_what_ships_teaches_whole_trainings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: dict[str, Any]
 ) -> None:
     ravdess(tmp_path, (1, 2, 3, 4))
     trained = []
+    answers = None if short else "shipped"
 
-    def train_stage(build, everything, run, stage, start, targets, teachers):
-        trained.append((run.relative_to(tmp_path).as_posix(), build(), start, targets))
-        assert (len(teachers) == 1 + len(voice.MEMBERS)) == (targets is not None)
+    def train_stage(build, everything, run, stage, start, taught):
+        trained.append((run.relative_to(tmp_path).as_posix(), build(), start, taught))
         return run / "best"
 
     def pretrained(build, everything, run, schedule, dropout, longest):
         trained.append((run.relative_to(tmp_path).as_posix(), build(), None, schedule.epochs))
         return run / "network"
 
-    def shipped_answers(data, clips, place):
+    def shipped_answers(data, clips, run):
+        assert not short
         assert {clip.split for clip in clips} == {"train"}
         assert len(set(clips)) == len(clips)
-        return {clips[0]: "answer"}
+        return answers
 
     def answers_together(build, weights, data, shipped):
         assert {clip.split for clip in data.clips} == {"train"}
-        assert list(shipped.values()) == ["answer"]
         assert weights == {m: tmp_path / f"run/{m}/stage2/best" for m in ("narrow", "wide")}
-        return "answers"
+        assert shipped == answers
+        return "taught"
 
     monkeypatch.setattr(voice, "train_stage", train_stage)
     monkeypatch.setattr(voice, "pretrained", pretrained)
     monkeypatch.setattr(voice, "shipped_answers", shipped_answers)
     monkeypatch.setattr(voice, "answers_together", answers_together)
-    voice.train(dict, tmp_path, tmp_path / "run")
-    expected = [
-        (
-            f"run/{member.name}/{f'stage{number}' if number else 'filling'}",
-            {"widths": member.widths},
-            {
-                0: None,
-                1: tmp_path / f"run/{member.name}/filling/network",
-            }.get(number, tmp_path / f"run/{member.name}/stage{number - 1}/best"),
-            {0: member.filling, 3: "answers"}.get(number),
-        )
-        for numbers in ((0, 1, 2), (3,))
-        for member in voice.MEMBERS
-        for number in numbers
-    ]
+    voice.train(dict, tmp_path, tmp_path / "run", **short)
+    expected = []
+    for numbers in ((0, 1, 2), (3,)):
+        for member in voice.MEMBERS:
+            folder = f"run/{member.name}"
+            starts = [None, "filling/network", "stage1/best", "stage2/best"]
+            for number in numbers:
+                weights = starts[number]
+                start = tmp_path / folder / weights if weights else None
+                told = {0: short.get("epochs", member.filling), 3: "taught"}.get(number)
+                name = f"{folder}/{f'stage{number}' if number else 'filling'}"
+                expected.append((name, {"widths": member.widths}, start, told))
     assert trained == expected
 
 
@@ -462,20 +465,18 @@ def test_teachers_share_in_the_targets_of_clips_and_their_copies(
 
     names = {member.widths: member.name for member in voice.MEMBERS}
     monkeypatch.setattr(voice, "predicted_logits", predicted)
-    targets = voice.answers_together(
-        lambda widths: Network(names[widths]),
-        {name: tmp_path / name for name in logits},
-        everything,
-    )
+    build = lambda widths: Network(names[widths])  # noqa: E731
+    weights = {name: tmp_path / name for name in logits}
+    taught = voice.answers_together(build, weights, everything, None)
+    targets = taught.targets
+    assert (taught.teachers, taught.shipped) == ([*weights.values()], "")
     assert asked == [[0, 1], [0, 1]]
     sure = [np.exp(0.5 * (i + 1)) / (6 + np.exp(0.5 * (i + 1))) for i in range(2)]
     assert [targets[clip][0] for clip in clips[:2]] == pytest.approx(sure)
-    beside = voice.answers_together(
-        lambda widths: Network(names[widths]),
-        {name: tmp_path / name for name in logits},
-        everything,
-        {clips[1]: np.array([0, 3, 0, 0, 0, 0, 0], np.float32)},
-    )
+    shipped = voice.ShippedAnswers({clips[1]: np.array([0, 3, 0, 0, 0, 0, 0], np.float32)}, "abc")
+    also = voice.answers_together(build, weights, everything, shipped)
+    beside = also.targets
+    assert (also.teachers, also.shipped) == ([*weights.values()], "abc")
     np.testing.assert_array_equal(beside[clips[0]], targets[clips[0]])
     together = np.exp([0.5, 1.5, 0, 0, 0, 0, 0])
     np.testing.assert_allclose(beside[clips[1]], together / together.sum(), rtol=1e-5)
@@ -489,7 +490,7 @@ def test_teachers_share_in_the_targets_of_clips_and_their_copies(
     member = voice.MEMBERS[0]
     stage = replace(member.stages()[2], mixup=0.0)
     assert stage.schedule.seed == member.seed + 2
-    voice.train_stage(dict, everything, tmp_path, stage, None, targets=targets)
+    voice.train_stage(dict, everything, tmp_path, stage, None, taught=taught)
     (y,) = caught
     for emotion, i in (("happy", 0), ("sad", 1)):
         rows = y[y[:, EMOTIONS.index(emotion)] > 0.5]
@@ -513,18 +514,73 @@ def test_answers_of_the_model_that_ships_are_kept_with_the_run(
         return [(0.0, recording.duration)]
 
     monkeypatch.setattr(voices, "find_speech", find_speech)
-    place = tmp_path / "shipped.npz"
-    answers = voice.shipped_answers(tmp_path, clips, place)
-    assert set(answers) == {*clips} - {clips[3]}
-    model = Model(find("voice", "voice-cnn"))
+    answers = voice.shipped_answers(tmp_path, clips, tmp_path / "run")
+    assert answers
+    model = Model(find("voice", voice.TEACHER))
+    assert answers.sha256 == model.info.sha256
+    assert set(answers.logits) == {*clips} - {clips[3]}
     heard = voices.hear(tmp_path, clips[4:5])
     expected = overall_logits(heard.samples[0], heard.segments[0], model) * model.info.temperature
-    np.testing.assert_allclose(answers[clips[4]], expected, rtol=1e-5)
+    np.testing.assert_allclose(answers.logits[clips[4]], expected, rtol=1e-5)
 
-    def gone(*_):
-        raise DuetError("unknown_model", "There is none.")
+    monkeypatch.setattr(voice, "installed", lambda: ([], []))  # whatever ships by now
+    again = voice.shipped_answers(tmp_path, clips[:5], tmp_path / "run")
+    assert again
+    assert again.sha256 == answers.sha256
+    assert set(again.logits) == {*clips[:5]} - {clips[3]}
+    np.testing.assert_array_equal(again.logits[clips[4]], answers.logits[clips[4]])
+    assert voice.shipped_answers(tmp_path, clips[:5], tmp_path / "other") is None
 
-    monkeypatch.setattr(voice, "find", gone)  # another model, or none, ships by now
-    again = voice.shipped_answers(tmp_path, clips, place)
-    assert again.keys() == answers.keys()
-    assert voice.shipped_answers(tmp_path, clips, tmp_path / "other.npz") == {}
+    monkeypatch.undo()  # a model that was installed since does not teach a run begun without
+    assert voice.shipped_answers(tmp_path, clips[:5], tmp_path / "other") is None
+    with pytest.raises(DataSetError, match="begun without"):
+        voice.shipped_answers(tmp_path, clips, tmp_path / "other")
+
+
+def test_filling_in_learns_from_training_clips_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = {"train": 1.0, "validation": 2.0, "test": 3.0}
+    clips, spectrograms = [], []
+    for number in range(60):
+        split = list(marks)[number % 3]
+        clips.append(voices.Clip("ravdess", str(number), "1", EMOTIONS[number % 7], split))
+        spectrograms.append(np.full((120 + number, COLUMNS), marks[split], np.float16))
+    everything = voices.Voices(tuple(clips), tuple(spectrograms))
+    seen: dict[str, set[float]] = {"learnt": set(), "judged": set()}
+
+    class Network:
+        def predict_on_batch(self, x: np.ndarray) -> dict[str, np.ndarray]:
+            shape = (len(x), x.shape[1] // 8, 8 * COLUMNS)
+            return {"logits": np.zeros(shape, np.float32)}
+
+    def fit(build, schedule, steps, epoch_batches, score, run, **named):
+        for batch in epoch_batches(0).made_ahead():
+            seen["learnt"] |= set(np.round(batch[1][..., MEL_BANDS // 2].ravel()))
+        monkeypatch.setattr(filling, "accuracy", lambda y, guess: noted(y))
+        assert named["keep"] == "best"
+        score(Network())
+        raise KeyboardInterrupt
+
+    def noted(y: np.ndarray) -> np.ndarray:
+        seen["judged"] |= set(np.round(y[..., MEL_BANDS // 2].ravel()))
+        return np.zeros(1)
+
+    monkeypatch.setattr(filling, "fit", fit)
+    schedule = replace(voice.STAGES[0].schedule.lasting(1), batch_size=4)
+    with pytest.raises(KeyboardInterrupt):
+        filling.pretrained(dict, everything, tmp_path, schedule, 0.0, voice.MAX_FRAMES)
+    # Filters of random microphones change a mark by up to 0.5.
+    assert seen["learnt"] <= {0.0, 1.0, 2.0}
+    assert not seen["learnt"] & {3.0, 4.0}
+    assert {2.0} <= seen["judged"] <= {1.0, 2.0, 3.0}
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    ravdess(tmp_path, (1, 3))
+    everything = voices.load(tmp_path, tmp_path / "cache")
+    stage = replace(voice.STAGES[0], schedule=voice.STAGES[0].schedule.lasting(1))
+    voice.train_stage(partial(voice_cnn, (4, 4, 8)), everything, tmp_path / "run", stage, None)
+    other = partial(voice_cnn, (4, 4, 8), dilations=(1, 2))  # whose weights are as many
+    with pytest.raises(DataSetError, match="another recipe"):
+        voice.train_stage(other, everything, tmp_path / "run", stage, None)

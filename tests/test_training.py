@@ -19,7 +19,7 @@ import pytest
 from core.face.tensor import FACE_SIZE, face_tensor
 from core.labels import EMOTIONS
 from core.measures import confusion_matrix
-from core.models import MODELS_FOLDER, Model, find, read_info
+from core.models import MODELS_FOLDER, Model, read_info
 from core.predictions import read_predictions, write_predictions
 from core.voice.prosody import COLUMNS
 from tests.data_makers import fer2013 as fer2013_folder
@@ -131,8 +131,8 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
         assert "; seeds 7, 8, 9, 17, 18 and 19, " in card
         assert "plainer" not in card  # no easy start in a stage of one epoch
         assert "blanked and filled in" in card
-        assert "the narrow network in 1 epochs" in card
-        assert f"(SHA-256 {find('voice', name).sha256[:12]}) counted as much" in card
+        assert "the narrow network in 1 epoch (" in card
+        assert "counted as much" not in card  # short trainings have no teacher but themselves
         _draws_a_learning_curve(common, tmp_path)
         _refuses_what_is_not_whole(common, tmp_path, capsys)
     else:

@@ -9,6 +9,7 @@ without any gradient, what each place (of the face) or moment (of the speech) ad
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -303,6 +304,20 @@ def voice_cnn1d() -> keras.Model:
     scores = keras.ops.zeros_like(evidence[..., 0])
     outputs = {"logits": logits, "evidence": evidence, "scores": scores}
     return keras.Model(inputs, outputs, name="voice-cnn1d")
+
+
+def arguments_of(build: Callable[..., keras.Model]) -> dict[str, Any]:
+    """With what a builder is called when nothing more is said, but for `dropout` and the name.
+
+    What a run has to keep: weights of one network may fit into another, which then answers badly.
+    Empty for what does not say what it takes.
+    """
+    try:
+        known = inspect.signature(build).parameters.values()
+    except ValueError:
+        return {}
+    given = {p.name: p.default for p in known if p.default is not p.empty}
+    return {name: value for name, value in given.items() if name not in ("dropout", "name")}
 
 
 def inner_layers(network: keras.Model) -> Iterator[layers.Layer]:

@@ -97,19 +97,21 @@ def _beforehand(card: dict[str, Any]) -> str:
     parts = []
     if filling := card.get("filling"):
         fared = [
-            f"the {one['network']} network in {one['epochs']} epochs ({one['seconds'] / 60:.0f} "
-            f"min), which explained {one['explained']:.0%} of the variance on validation clips"
+            f"the {one['network']} network in {one['epochs']} epoch{'s' * (one['epochs'] != 1)} "
+            f"({one['seconds'] / 60:.0f} min), after which its guesses took {one['explained']:.0%} "
+            "off the mean square of validation clips"
             for one in filling
         ]
         parts.append(
             "Before there were labels, stretches of training clips were blanked and filled in "
-            f"(masked spectrogram modelling): {listed(fared)}. These epochs are not counted below."
+            f"(masked spectrogram modelling): {listed(fared)}. These epochs and minutes come "
+            "before those below."
         )
-    if sha256 := card.get("taught_by"):
-        parts.append(
-            "Where targets are what networks answered together, the model that shipped before "
-            f"(SHA-256 {sha256[:12]}) counted as much as these networks."
-        )
+    parts += [
+        f"Where targets are what all networks answered together, {card['recipe']} as it shipped "
+        f"until then (SHA-256 {sha256[:12]}) counted as much as these networks together."
+        for sha256 in sorted({stage.get("taught_by") for stage in card["stages"]} - {None, ""})
+    ]
     return " ".join(parts)
 
 

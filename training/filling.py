@@ -18,8 +18,12 @@ from numpy.typing import NDArray
 
 from core.voice.tensor import FRAMES_PER_STEP
 from training import voices
+from training.architectures import arguments_of
 from training.augment_voice import SHORTEST_TEMPO, random_spectrogram
 from training.loop import Batches, Schedule, fit
+
+FOLDER = "filling"
+"""Where a network's checkpoints of it lie, below the network's own folder."""
 
 LONGEST_GAP = 3
 """Steps that are blanked at a stretch at most, 0.4 s; two on average."""
@@ -45,7 +49,7 @@ def pretrained(
     everything : clips and their copies; no label of theirs is looked at. Without validation clips
         the weights of the last epoch count instead of the best.
     run : folder of checkpoints. schedule : of the filling; labels cannot be smoothed here.
-    longest : frames of an excerpt at most.
+    dropout : of the network meanwhile. longest : frames of an excerpt at most.
     """
     pool, validation = everything.of("train"), everything.of("validation")
     per_epoch = max(schedule.batch_size, len(set(pool.clips)))
@@ -57,9 +61,7 @@ def pretrained(
     def epoch_batches(epoch: int) -> Batches:
         rng = np.random.default_rng([schedule.seed, epoch])
         drawn = rng.choice(len(pool), steps * schedule.batch_size)
-        # Clips of about one length share a batch, so that little of them is cut off.
-        drawn = drawn[np.argsort(lengths[drawn] * rng.uniform(0.8, 1.25, len(drawn)))]
-        batches = rng.permutation(drawn.reshape(steps, schedule.batch_size))
+        batches = voices.of_about_one_length(drawn, lengths, schedule.batch_size, rng)
 
         def make(index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             rng = np.random.default_rng([schedule.seed, epoch, index])
@@ -85,6 +87,7 @@ def pretrained(
         recipe={
             "examples": per_epoch,
             "columns": pool.spectrograms[0].shape[1],
+            "built_with": arguments_of(build),
             "stage": {
                 "gap": LONGEST_GAP,
                 "rest": LONGEST_REST,
@@ -94,11 +97,15 @@ def pretrained(
         },
         keep="best" if judged else "last",
     )
-    keras.utils.set_random_seed(schedule.seed)
-    network = build(dropout=dropout)
-    filling_network(network).load_weights(best)
-    network.save_weights(run / "network.weights.h5")
-    return run / "network.weights.h5"
+    network_file = run / "network.weights.h5"
+    if not network_file.exists():  # what is random in it may come out otherwise elsewhere
+        keras.utils.set_random_seed(schedule.seed)
+        network = build(dropout=dropout)
+        filling_network(network).load_weights(best)
+        part = run / "part.weights.h5"
+        network.save_weights(part)
+        part.replace(network_file)
+    return network_file
 
 
 def filling_network(network: keras.Model) -> keras.Model:

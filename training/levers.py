@@ -28,7 +28,7 @@ from training import face, fer2013, voice, voices
 from training.architectures import ARCHITECTURES
 from training.augment_face import GENTLE, STRONG
 from training.files import DataSetError
-from training.filling import pretrained
+from training.filling import FOLDER, pretrained
 from training.learning_curve import FACE_SIZE
 from training.loop import Schedule
 from training.measures import unweighted_average_recall
@@ -318,7 +318,7 @@ def _voices(data: Path, run: Path, fraction: float) -> Runner:
             cache = run.parent / "cache"
             seen = voices.load(data, cache, voice.VARIANTS, seed, view=lever.view, only=shared)
         if lever.pretraining:
-            place = folder / "filling"
+            place = folder / FOLDER
             first = stage.schedule.lasting(math.ceil(epochs * lever.pretraining))
             start = pretrained(build, seen, place, first, stage.dropout, voice.MAX_FRAMES)
             before = _seconds(place)

@@ -240,6 +240,11 @@ def _ideas(found: Ideas) -> str:
     return f"{settings[0].upper()}{settings[1:]}\n\n{_table(header, rows)}"
 
 
+def _filled(found: dict[str, Any], network: str) -> str:
+    epochs = found.get("filling_epochs", {}).get(network)
+    return f"{epochs} epochs without labels, then " if epochs else ""
+
+
 def _folds(found: dict[str, Any]) -> str:
     rows = [
         [
@@ -252,8 +257,8 @@ def _folds(found: dict[str, Any]) -> str:
     ]
     low, high = found["mean_unweighted_average_recall_95"]
     networks = "; ".join(
-        f"{name} network: {base} epochs on all speakers of the other corpora, then {each} with the "
-        "other four folds"
+        f"{name} network: {_filled(found, name)}{base} epochs on all speakers of the other "
+        f"corpora, then {each} with the other four folds"
         for name, (base, each) in found["epochs"].items()
     )
     return (

@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from core.models import MODELS_FOLDER, Model, read_info
 from core.predictions import write_predictions
 from training.architectures import parameters, together
@@ -33,10 +31,10 @@ from training.export import (
 )
 from training.face import FORERUNNER, GROWN
 from training.files import DataSetError
+from training.filling import FOLDER
 from training.loop import finished
 from training.provenance import made_with
 from training.recipes import RECIPES, Recipe
-from training.voice import FILLING, SHIPPED
 
 MOST_LOSS = 0.003
 """Of the validation score: what a quantisation may cost."""
@@ -82,7 +80,7 @@ def ship(
     examples = [] if quick else recipe.examples(data)
     before = _forerunner(run, trained)
     card = _card(name, recipe, parameters(network), trained, before) | made_with(run)
-    card |= _without_labels(run, recipe) | _taught_by(run)
+    card |= _without_labels(run, recipe)
     if called and called != name:
         card.update(name=called, title=f"{recipe.title} ({called})", default=False)
 
@@ -244,8 +242,10 @@ def _grown_from(recipe: Recipe, states: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _without_labels(run: Path, recipe: Recipe) -> dict[str, Any]:
     """How long each network of a run learnt without labels, and how well, if it did."""
-    folders = {member: run / member / FILLING for member in recipe.members}
-    states = {member: _state(f) for member, f in folders.items() if (f / "state.json").exists()}
+    folders = {member: run / member / FOLDER for member in recipe.members}
+    states = {
+        m: _state(folder) for m, folder in folders.items() if (folder / "state.json").exists()
+    }
     found = [
         {
             "network": member,
@@ -256,15 +256,6 @@ def _without_labels(run: Path, recipe: Recipe) -> dict[str, Any]:
         for member, state in states.items()
     ]
     return {"filling": found} if found else {}
-
-
-def _taught_by(run: Path) -> dict[str, Any]:
-    """The SHA-256 of the model that shipped before and taught beside the networks, if it did."""
-    try:
-        with np.load(run / SHIPPED) as stored:
-            return {"taught_by": str(stored["sha256"])}
-    except FileNotFoundError:
-        return {}
 
 
 def _hours(states: list[dict[str, Any]]) -> float:

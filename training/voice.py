@@ -8,7 +8,6 @@ instead of 63.8%) and worse beside a face (0.575 instead of 0.556), so they do n
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -19,14 +18,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import DuetError
 from core.labels import EMOTIONS
-from core.models import Model, find, probabilities
+from core.models import Model, installed, probabilities
 from core.voice import overall_logits
 from core.voice.features import FRAMES_PER_SECOND, padded, spectrogram_columns
 from core.voice.tensor import FRAMES_PER_STEP
-from training import checks, voices
+from training import checks, filling, voices
+from training.architectures import arguments_of
 from training.augment_voice import random_prosody, random_spectrogram
+from training.files import DataSetError
 from training.filling import pretrained
 from training.loop import Batches, Schedule, fit, one_hot
 from training.measures import unweighted_average_recall
@@ -194,8 +194,8 @@ MAX_FRAMES = round(3.2 * FRAMES_PER_SECOND)
 EASY_FRAMES = round(1.4 * FRAMES_PER_SECOND)
 """The same in the first epoch of an easy start."""
 
-FILLING = "filling"
-"""Folder, in a network's, of filling in what is blanked."""
+TEACHER = "voice-cnn"
+"""The installed model that teaches beside the networks themselves."""
 SHIPPED = "shipped.npz"
 """What the model that ships answered about training clips, in the run's folder."""
 CLIPS_AT_ONCE = 256
@@ -243,113 +243,139 @@ def train(
 
     Parameters
     ----------
-    epochs : instead of the schedule's own. fraction : share of the clips to train on.
+    epochs : instead of the schedule's own. fraction : share of the clips to train on. With neither
+        given the voice model that is installed teaches, too (`shipped_answers`): a short training,
+        or one on few clips, is to show what that comes to by itself.
     """
     seed = MEMBERS[0].seed
     everything = voices.load(data, run.parent / "cache", VARIANTS, seed)
     everything = share_of(everything, fraction, seed)
     for split in ("train", "validation"):
         checks.told(everything.of(split).labels, (), f"The voices' {split}")
-    count = 0
-    total = len(MEMBERS) * (len(STAGES) + 1)
+    pool = everything.of("train")
+    whole = epochs is None and fraction >= 1
+    shipped = shipped_answers(data, pool.where(originals(pool)).clips, run) if whole else None
+    total = len(MEMBERS) * (1 + len(STAGES) + 1)
+    numbers = iter(range(1, 1 + total))
     ends: dict[str, Path] = {}
 
     def fill_in(member: Member) -> None:
-        print(f"{member.name} network: filling in what is blanked", flush=True)
+        print(f"stage {next(numbers)} of {total}", flush=True)
         ends[member.name] = pretrained(
             partial(build, widths=member.widths),
             everything,
-            run / member.name / FILLING,
+            run / member.name / filling.FOLDER,
             member.filling_schedule(epochs),
             member.stages(epochs)[0].dropout,
             MAX_FRAMES,
         )
 
-    def through(
-        member: Member,
-        number: int,
-        targets: Targets | None = None,
-        teachers: Sequence[Path] = (),
-    ) -> None:
-        nonlocal count
-        count += 1
-        print(f"stage {count} of {total}", flush=True)
+    def through(member: Member, number: int, taught: Taught | None = None) -> None:
+        print(f"stage {next(numbers)} of {total}", flush=True)
         ends[member.name] = train_stage(
             partial(build, widths=member.widths),
             everything,
             run / member.name / f"stage{number}",
             member.stages(epochs)[number - 1],
-            start=ends.get(member.name),
-            targets=targets,
-            teachers=teachers,
+            start=ends[member.name],
+            taught=taught,
         )
 
     for member in MEMBERS:
         fill_in(member)
         through(member, 1)
         through(member, 2)
-    pool = everything.of("train")
-    shipped = shipped_answers(data, pool.where(originals(pool)).clips, run / SHIPPED)
-    targets = answers_together(build, ends, pool, shipped)
-    teachers = [*ends.values(), *([run / SHIPPED] if shipped else [])]
+    taught = answers_together(build, ends, pool, shipped)
     for member in MEMBERS:
-        through(member, 3, targets, teachers)
+        through(member, 3, taught)
 
 
-Targets = Mapping[voices.Clip, NDArray[np.floating]]
-"""Probabilities (7,) of each clip, from teachers."""
+@dataclass(frozen=True)
+class Taught:
+    """What teachers answer about training clips."""
+
+    targets: Mapping[voices.Clip, NDArray[np.floating]]
+    """Probabilities (7,) of each clip."""
+    teachers: Sequence[Path]
+    """Their weights."""
+    shipped: str = ""
+    """SHA-256 of the model that ships, if it is among them."""
 
 
-def shipped_answers(
-    data: Path, clips: Sequence[voices.Clip], place: Path
-) -> dict[voices.Clip, NDArray[np.float32]]:
-    """What the model that ships answers about clips: logits (7,) of each in which it hears speech.
+@dataclass(frozen=True)
+class ShippedAnswers:
+    """What the model that ships answers about training clips."""
+
+    logits: Mapping[voices.Clip, NDArray[np.float32]]
+    """(7,), not calibrated, of each clip in which it hears speech."""
+    sha256: str
+    """Of the model."""
+
+
+def shipped_answers(data: Path, clips: Sequence[voices.Clip], run: Path) -> ShippedAnswers | None:
+    """What the voice model that ships answers about clips; None where none is installed.
 
     Parameters
     ----------
-    place : where the answers are kept, with the SHA-256 of the model that gave them. What is kept
-        there counts, also when another model ships by then.
+    run : folder where the answers are kept, also that there was no model. They count for as long
+        as the run lasts, whatever ships by then.
 
-    Returns
-    -------
-    Nothing where no such model is installed.
+    Raises
+    ------
+    DuetError
+        When the model cannot be used.
+    DataSetError
+        When the run was begun with other clips.
     """
+    place = run / SHIPPED
+    names = np.array([f"{clip.corpus}/{clip.path}" for clip in clips])
     if not place.exists():
-        try:
-            info = find("voice", "voice-cnn")
-        except DuetError:
-            return {}
-        model = Model(info)
         logits = np.full((len(clips), len(EMOTIONS)), np.nan, np.float32)
-        row = {clip: i for i, clip in enumerate(clips)}
-        for start in range(0, len(clips), CLIPS_AT_ONCE):
-            heard = voices.hear(data, list(clips[start : start + CLIPS_AT_ONCE]))
-            for clip, samples, segments in zip(
-                heard.clips, heard.samples, heard.segments, strict=True
-            ):
-                answer = overall_logits(samples, segments, model)
-                logits[row[clip]] = answer * info.temperature
-        part = place.with_suffix(f".{os.getpid()}.part.npz")
-        np.savez(part, logits=logits, sha256=info.sha256)
+        info = next((m for m in installed()[0] if m.name == TEACHER), None)
+        print(f"asking {TEACHER} about the clips" if info else f"no {TEACHER} to ask", flush=True)
+        if info:
+            _ask(Model(info), data, clips, logits)
+        run.mkdir(parents=True, exist_ok=True)
+        part = place.with_suffix(".part.npz")
+        np.savez(part, names=names, logits=logits, sha256=info.sha256 if info else "")
         part.replace(place)
     with np.load(place) as stored:
-        logits = stored["logits"]
-    return {c: one for c, one in zip(clips, logits, strict=True) if np.isfinite(one).all()}
+        kept = dict(zip(stored["names"].tolist(), stored["logits"], strict=True))
+        sha256 = str(stored["sha256"])
+    if missing := set(names.tolist()) - kept.keys():
+        raise DataSetError(
+            f"{run} was begun without {len(missing):,} of these clips. Remove the folder to start "
+            "anew."
+        )
+    if not sha256:
+        return None
+    answers = {clip: kept[name] for clip, name in zip(clips, names.tolist(), strict=True)}
+    return ShippedAnswers({c: one for c, one in answers.items() if np.isfinite(one).all()}, sha256)
+
+
+def _ask(
+    model: Model, data: Path, clips: Sequence[voices.Clip], logits: NDArray[np.float32]
+) -> None:
+    """Fill in the logits (n, 7) of the clips that can be heard."""
+    row = {clip: i for i, clip in enumerate(clips)}
+    for start in range(0, len(clips), CLIPS_AT_ONCE):
+        heard = voices.hear(data, list(clips[start : start + CLIPS_AT_ONCE]))
+        for clip, samples, segments in zip(heard.clips, heard.samples, heard.segments, strict=True):
+            logits[row[clip]] = overall_logits(samples, segments, model) * model.info.temperature
 
 
 def answers_together(
     build: Callable[..., keras.Model],
     weights: Mapping[str, Path],
     data: voices.Voices,
-    shipped: Mapping[voices.Clip, NDArray[np.float32]] | None = None,
-) -> Targets:
-    """What `MEMBERS` together answer about clips, by themselves and not as augmented copies.
+    shipped: ShippedAnswers | None,
+) -> Taught:
+    """What `MEMBERS` answer together about clips, by themselves and not as augmented copies.
 
     Parameters
     ----------
     weights : of each member, by name.
-    shipped : logits (7,) of the model that ships, which then counts as much as all members: what
-        learnt in another way errs in other places.
+    shipped : counts as much as all members do: what learnt in another way errs in other places.
     """
     clips = data.where(originals(data))
     logits = np.zeros((len(clips), len(EMOTIONS)), np.float32)
@@ -358,9 +384,10 @@ def answers_together(
         network.load_weights(weights[member.name])
         logits += predicted_logits(network, clips) / len(MEMBERS)
     for i, clip in enumerate(clips.clips):
-        if shipped and clip in shipped:
-            logits[i] = (logits[i] + shipped[clip]) / 2
-    return dict(zip(clips.clips, probabilities(logits), strict=True))
+        if shipped and clip in shipped.logits:
+            logits[i] = (logits[i] + shipped.logits[clip]) / 2
+    targets = dict(zip(clips.clips, probabilities(logits), strict=True))
+    return Taught(targets, list(weights.values()), shipped.sha256 if shipped else "")
 
 
 def train_stage(
@@ -371,8 +398,7 @@ def train_stage(
     start: Path | None,
     share: Mapping[str, float] = CORPUS_SHARE,
     keep: Literal["best", "last"] = "best",
-    targets: Targets | None = None,
-    teachers: Sequence[Path] = (),
+    taught: Taught | None = None,
 ) -> Path:
     """One network's way through one stage; the weights that validated best, or the last.
 
@@ -382,8 +408,7 @@ def train_stage(
     everything : clips and, behind them, their augmented copies; `of` tells which to learn from
         and which to validate on, if any. run : folder of checkpoints. start : weights to start
         from.
-    share : how often each corpus is drawn. targets, teachers : the answers of the stage's teachers
-        and their weights, if it has any.
+    share : how often each corpus is drawn. taught : by the stage's teachers, if it has any.
     """
     schedule = stage.schedule
     pool, validation = everything.of("train"), everything.of("validation")
@@ -393,8 +418,8 @@ def train_stage(
     probability = drawing_probabilities(pool.clips, share)
     steps = per_epoch // schedule.batch_size
     labels = one_hot(pool.labels, len(EMOTIONS))
-    if targets is not None:
-        answers = np.array([targets[clip] for clip in pool.clips], np.float32)
+    if taught:
+        answers = np.array([taught.targets[clip] for clip in pool.clips], np.float32)
         labels += np.float32(stage.taught) * (answers - labels)
     corpus = np.array([voices.CORPORA.index(clip.corpus) for clip in pool.clips])
     sound = mean_spectra(pool)
@@ -406,9 +431,7 @@ def train_stage(
         longest = round(EASY_FRAMES + hardness * (most - EASY_FRAMES))
         rng = np.random.default_rng([schedule.seed, epoch])
         drawn = rng.choice(len(pool), steps * schedule.batch_size, p=probability)
-        # Clips of about one length share a batch, so that little of it is padding.
-        drawn = drawn[np.argsort(lengths[drawn] * rng.uniform(0.8, 1.25, len(drawn)))]
-        batches = rng.permutation(drawn.reshape(steps, schedule.batch_size))
+        batches = voices.of_about_one_length(drawn, lengths, schedule.batch_size, rng)
         frames_of = [min(longest, -(-int(lengths[b].max()) // 16) * 16) for b in batches]
         for cut in np.flatnonzero(rng.random(steps) < stage.short):
             frames_of[cut] = _random_length(frames_of[cut], rng)
@@ -457,10 +480,12 @@ def train_stage(
         recipe={
             "examples": per_epoch,
             "columns": pool.spectrograms[0].shape[1],
+            "built_with": arguments_of(build),
+            "taught_by": taught.shipped if taught else "",
             "stage": {**asdict(stage), "schedule": None, "easy": stage.easy_share},
         },
         keep=keep,
-        teachers=teachers,
+        teachers=taught.teachers if taught else (),
     )
 
 

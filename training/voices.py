@@ -235,6 +235,19 @@ class Voices:
         )
 
 
+def of_about_one_length(
+    drawn: NDArray[np.int64], lengths: NDArray[np.int64], size: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Batches (n, size) of clips that were drawn, so that little of a batch is padding or cut off.
+
+    Parameters
+    ----------
+    drawn : rows of clips, as many as batches of `size` hold. lengths : of all clips, by row.
+    """
+    order = np.argsort(lengths[drawn] * rng.uniform(0.8, 1.25, len(drawn)))
+    return rng.permutation(drawn[order].reshape(-1, size))
+
+
 def load(
     data: Path | str,
     cache: Path,

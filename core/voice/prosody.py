@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from core.voice.activity import FRAME, HOP, prosody
+from core.voice.activity import ABSOLUTE_FLOOR_DBFS, FRAME, HOP, prosody
 from core.voice.features import HOP_LENGTH, MEL_BANDS, voice_tensor
 
 PROSODY_COLUMNS = 4
@@ -56,6 +56,7 @@ def prosody_columns(samples: NDArray[np.float32]) -> NDArray[np.float32]:
         recording is as a whole changes none of them.
     """
     frames = 1 + len(samples) // HOP_LENGTH
+    samples = np.nan_to_num(samples, posinf=1.0, neginf=-1.0)
     peak = float(np.abs(samples).max(initial=0.0))
     if peak < SILENT_PEAK:
         return np.zeros((frames, PROSODY_COLUMNS), np.float32)
@@ -67,5 +68,7 @@ def prosody_columns(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     octaves = np.log2(np.where(voiced, pitch, REFERENCE_HERTZ) / REFERENCE_HERTZ)
     middle = np.median(octaves[voiced]) if voiced.any() else 0.0
     loudness = np.maximum(0.0, level - level.max() + LOUDNESS_RANGE_DB) / LOUDNESS_SCALE_DB
+    if level.max() <= ABSOLUTE_FLOOR_DBFS:  # of what moves too slowly to be heard
+        loudness[:] = 0
     columns = [octaves, np.where(voiced, octaves - middle, 0.0), voiced, loudness]
     return np.stack(columns, axis=1).astype(np.float32)
