@@ -1416,3 +1416,32 @@ def test_bench_says_what_is_missing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(live_bench, "browser_path", lambda: None)
     with pytest.raises(DuetError, match="Chromium"):
         live_bench.run(seconds=1)
+
+
+def test_a_fresh_phrase_goes_through_the_network_without_what_was_said_before() -> None:
+    samples = np.arange(3 * 16_000, dtype=np.float32)
+    alone, phrases = listening._alone(samples, [(0.2, 1.5), (2.0, 3.0)])
+    assert alone[0] == round(1.75 * 16_000)
+    assert alone[-1] == samples[-1]
+    assert phrases == [(pytest.approx(0.25), pytest.approx(1.25))]
+    short_pause, _ = listening._alone(samples, [(0.2, 1.9), (2.0, 3.0)])
+    assert short_pause[0] == round(1.9 * 16_000)
+
+
+def test_what_was_said_before_is_forgotten_in_a_fresh_phrase_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lengths = []
+    gather = listening.gather_evidence
+
+    def noted(samples, phrases, model):
+        lengths.append(len(samples))
+        return gather(samples, phrases, model)
+
+    monkeypatch.setattr(listening, "gather_evidence", noted)
+    model = load(find("voice"))
+    sound = np.random.default_rng(0).normal(0, 0.1, 3 * 16_000).astype(np.float32)
+    for start in (1.5, 2.0, 2.5):  # too long, fresh, and too short to count by itself
+        phrases = [(0.0, start - 0.4), (start, 3.0)]
+        listening._emotion(sound, phrases, phrases, model)
+    assert lengths == [48_000, 48_000 - round(1.75 * 16_000), 48_000]

@@ -33,10 +33,14 @@ HALF_LIFE_SECONDS = 0.7
 
 # A tone rarely changes within a phrase. So what was said before the last short pause hardly counts
 # once there is enough after it to judge by, and a label gives way easily in a fresh phrase and
-# hardly later. On pairs of clips of validation speakers (`python -m core bench --tones validation`)
-# 52% of new tones are named within a second and half of them after 0.99 s, at 20 changes of the
-# label a minute in one tone, which is right in 60% of the windows. All this was chosen with the
-# voice model before: 49%, 1.02 s, 17 changes and 56%. Counting phrases by themselves from 0.8 s on
+# hardly later. The network sees 1.7 s to either side of a step, so a fresh phrase goes through it
+# alone: it would hear the old tone in it. On pairs of clips of validation speakers (`python -m core
+# bench --tones validation`) 62% of new tones are named within a second and half of them after
+# 0.90 s, at 19 changes of the label a minute in one tone, which is right in 57% of the windows.
+# With what was said before in sight it was 45%, 1.15 s, 14 changes and 59%; with every phrase alone
+# that counts by itself, not only fresh ones, 62%, 0.90 s, 20 and 56%, and from 0.55 s on 64%,
+# 0.87 s, 25 and 54%.
+# The rest was chosen with a voice model before: 49%, 1.02 s, 17 changes and 56%. Counting phrases by themselves from 0.8 s on
 # and calling them fresh until 1.6 s gave 43%, 1.10 s and 18 changes there, and with `LEAD` 0.15 as
 # well 44%, 1.09 s and 24; `EARLIER_SHARE` 0.02 gave 48%, 1.04 s and 21. Of some 95 pairs that
 # count, a few points are chance: the changes decided. With a still earlier model, windows twice as
@@ -50,6 +54,9 @@ EARLIER_SHARE = 0.05
 
 FRESH_SECONDS = 1.2
 """Until a phrase is this long, its tone may turn out to be a new one."""
+
+FRESH_MARGIN_SECONDS = 0.25
+"""Of the pause before a fresh phrase, what the network hears of it at most."""
 
 FRESH_LEAD, LEAD = 0.05, 0.25
 """Probability by which another label has to lead, in a fresh phrase and later."""
@@ -79,8 +86,11 @@ class Heard:
         """Whether the last phrase has just become long enough to count by itself."""
         if not self.speech:
             return False
-        start, end = self.speech[-1]
-        return PHRASE_SECONDS <= end - start < FRESH_SECONDS
+        return _fresh(self.speech[-1])
+
+
+def _fresh(phrase: Phrase) -> bool:
+    return PHRASE_SECONDS <= phrase[1] - phrase[0] < FRESH_SECONDS
 
 
 def listen(samples: NDArray[np.float32], model: Model) -> Heard:
@@ -116,6 +126,9 @@ def _emotion(
     samples: NDArray[np.float32], phrases: list[Phrase], recent: list[Phrase], model: Model
 ) -> Prediction:
     """As `core.voice` answers, attention weighted by how recent each step is."""
+    if _fresh(recent[-1]) and len(phrases) > 1:
+        samples, phrases = _alone(samples, phrases)
+        recent = phrases
     evidence = gather_evidence(samples, phrases, model)
     age = len(samples) / SAMPLE_RATE - evidence.times
     say = 0.5 ** (age / HALF_LIFE_SECONDS)
@@ -127,6 +140,15 @@ def _emotion(
     weights = evidence.overall_attention() * say[:, np.newaxis]
     weights /= weights.sum(axis=0, keepdims=True)
     return Prediction(tuple(float(p) for p in probabilities(evidence.logits(weights))))
+
+
+def _alone(
+    samples: NDArray[np.float32], phrases: list[Phrase]
+) -> tuple[NDArray[np.float32], list[Phrase]]:
+    """The sound from shortly before the last phrase on, and that phrase in it."""
+    start, end = phrases[-1]
+    first = round(max(phrases[-2][1], start - FRESH_MARGIN_SECONDS) * SAMPLE_RATE)
+    return samples[first:], [(start - first / SAMPLE_RATE, end - first / SAMPLE_RATE)]
 
 
 class Listener:
