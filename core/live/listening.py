@@ -35,16 +35,16 @@ HALF_LIFE_SECONDS = 0.7
 # once there is enough after it to judge by, and a label gives way easily in a fresh phrase and
 # hardly later. The network sees 1.7 s to either side of a step, so a fresh phrase goes through it
 # alone: it would hear the old tone in it. On pairs of clips of validation speakers (`python -m core
-# bench --tones validation`) 62% of new tones are named within a second and half of them after
-# 0.90 s, at 19 changes of the label a minute in one tone, which is right in 57% of the windows.
-# With what was said before in sight it was 45%, 1.15 s, 14 changes and 59%; with every phrase alone
-# that counts by itself, not only fresh ones, 62%, 0.90 s, 20 and 56%, and from 0.55 s on 64%,
-# 0.87 s, 25 and 54%.
-# The rest was chosen with a voice model before: 49%, 1.02 s, 17 changes and 56%. Counting phrases by themselves from 0.8 s on
-# and calling them fresh until 1.6 s gave 43%, 1.10 s and 18 changes there, and with `LEAD` 0.15 as
-# well 44%, 1.09 s and 24; `EARLIER_SHARE` 0.02 gave 48%, 1.04 s and 21. Of some 95 pairs that
-# count, a few points are chance: the changes decided. With a still earlier model, windows twice as
-# far apart, weighted by the half-life alone, named a tone 0.6 s later.
+# bench --tones validation`) 62% of new tones are named within a second and half of them after 0.90
+# s, at 19 changes of the label a minute in one tone, which is right in 57% of the windows. With
+# what was said before in sight it was 45%, 1.15 s, 14 changes and 59%; with every phrase alone that
+# counts by itself, not only fresh ones, 62%, 0.90 s, 20 and 56%, and from 0.55 s on 64%, 0.87 s, 25
+# and 54%. The rest was chosen with a voice model before: 49%, 1.02 s, 17 changes and 56%. Counting
+# phrases by themselves from 0.8 s on and calling them fresh until 1.6 s gave 43%, 1.10 s and 18
+# changes there, and with `LEAD` 0.15 as well 44%, 1.09 s and 24; `EARLIER_SHARE` 0.02 gave 48%,
+# 1.04 s and 21. Of some 95 pairs that count, a few points are chance: the changes decided. With a
+# still earlier model, windows twice as far apart, weighted by the half-life alone, named a tone 0.6
+# s later.
 
 PHRASE_SECONDS = 0.7
 """A phrase at least this long counts by itself."""
