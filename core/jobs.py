@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core import places
 from core.errors import DuetError
@@ -289,19 +290,37 @@ def progress(job: Job) -> Progress:
     log = tail(job)
     stages = re.findall(r"^stage \d+ of (\d+)$", log, re.MULTILINE)
     total = job.epochs * (int(stages[-1]) if stages else STAGES[job.recipe])
-    history = _history(job)
-    done, left = _seconds(job, total)
-    return Progress(_words(job, done, total, log), done, total, left, history)
+    read = _read(job)
+    seconds = [
+        columns.get("seconds", np.full(len(columns["epoch"]), np.nan)) for _, columns in read
+    ]
+    done = sum(map(len, seconds))
+    history = _history(job, read)
+    return Progress(_words(job, done, total, log), done, total, _left(seconds, total), history)
 
 
-def _history(job: Job) -> History | None:
-    parts, networks = [], []
-    place = job.folder / "checkpoints"
-    for number, path in enumerate(sorted(place.rglob("stage*/history.csv"))):
+Columns = dict[str, NDArray[np.float64]]
+
+
+def _read(job: Job) -> list[tuple[Path, Columns]]:
+    """What was logged of each stage so far, without labels too, the stage at work last."""
+    found = []
+    histories = (job.folder / "checkpoints").rglob("history.csv")
+    for path in sorted(histories, key=lambda path: path.stat().st_mtime):
         try:
-            columns = read_history(path).columns
+            found.append((path, read_history(path).columns))
         except DuetError:  # being written just now
             continue
+    return found
+
+
+def _history(job: Job, read: list[tuple[Path, Columns]]) -> History | None:
+    parts, networks = [], []
+    place = job.folder / "checkpoints"
+    logged = dict(read)
+    with_labels = sorted(path for path in logged if path.parent.name.startswith("stage"))
+    for number, path in enumerate(with_labels):
+        columns = logged[path]
         parts.append({**columns, "stage": np.full(len(columns["epoch"]), number + 1.0)})
         network = path.parent.parent.relative_to(place).name
         networks += [network] * len(columns["epoch"])
@@ -313,20 +332,12 @@ def _history(job: Job) -> History | None:
     return History(columns, told_apart(networks))
 
 
-def _seconds(job: Job, total: int) -> tuple[int, float | None]:
-    """How many epochs are done, those without labels too, and how long the others will take."""
-    seconds: list[float] = []
-    histories = (job.folder / "checkpoints").rglob("history.csv")
-    for path in sorted(histories, key=lambda path: path.stat().st_mtime):
-        try:
-            columns = read_history(path).columns
-        except DuetError:  # being written just now
-            continue
-        seconds += columns.get("seconds", np.full(len(columns["epoch"]), np.nan)).tolist()
-    last = np.array(seconds[-5:])
-    if not np.isfinite(last).any() or len(seconds) >= total:
-        return len(seconds), None
-    return len(seconds), float(np.nanmedian(last)) * (total - len(seconds))
+def _left(seconds: list[NDArray[np.float64]], total: int) -> float | None:
+    """How long the epochs that are not done yet will take, by the last ones."""
+    every = np.concatenate([*seconds, []])
+    if not np.isfinite(every[-5:]).any() or len(every) >= total:
+        return None
+    return float(np.nanmedian(every[-5:])) * (total - len(every))
 
 
 def _words(job: Job, done: int, total: int, log: str) -> str:

@@ -6,7 +6,7 @@ the app calls it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -70,15 +70,21 @@ def voice_answers(model: Model, data: Path, split: str) -> Answers:
 
     A clip that the app would refuse, for example because it finds no speech, is left out.
     """
-    heard = voices.hear(data, [c for c in voices.clips(data) if c.split == split])
+    answers = clip_answers(model, data, [c for c in voices.clips(data) if c.split == split])
+    if not len(answers.labels):
+        raise DataSetError(f"No clip of the {split} speakers at {data} could be analysed.")
+    return answers
+
+
+def clip_answers(model: Model, data: Path, clips: Sequence[voices.Clip]) -> Answers:
+    """On these clips, but for those that the app would refuse."""
+    heard = voices.hear(data, list(clips))
     logits = [
         overall_logits(samples, segments, model) * model.info.temperature
         for samples, segments in zip(heard.samples, heard.segments, strict=True)
     ]
-    if not logits:
-        raise DataSetError(f"No clip of the {split} speakers at {data} could be analysed.")
     return Answers(
-        np.stack(logits),
+        np.reshape(logits, (-1, len(EMOTIONS))),
         heard.labels,
         heard.corpora,
         np.array([f"{clip.corpus}/{clip.path}" for clip in heard.clips]),

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from core.labels import EMOTIONS
 from core.models import Model, installed, probabilities
-from core.voice import overall_logits
 from core.voice.features import FRAMES_PER_SECOND, padded, spectrogram_columns
 from core.voice.tensor import FRAMES_PER_STEP
 from training import checks, filling, voices
 from training.architectures import arguments_of
 from training.augment_voice import random_prosody, random_spectrogram
+from training.evaluate import clip_answers
 from training.files import DataSetError
 from training.filling import pretrained
 from training.loop import Batches, Schedule, fit, one_hot
@@ -329,11 +329,11 @@ def shipped_answers(data: Path, clips: Sequence[voices.Clip], run: Path) -> Ship
     place = run / SHIPPED
     names = np.array([f"{clip.corpus}/{clip.path}" for clip in clips])
     if not place.exists():
-        logits = np.full((len(clips), len(EMOTIONS)), np.nan, np.float32)
         info = next((m for m in installed()[0] if m.name == TEACHER), None)
         print(f"asking {TEACHER} about the clips" if info else f"no {TEACHER} to ask", flush=True)
-        if info:
-            _ask(Model(info), data, clips, logits)
+        asked = _ask(Model(info), data, clips) if info else {}
+        unheard = np.full(len(EMOTIONS), np.nan)
+        logits = np.array([asked.get(name, unheard) for name in names.tolist()], np.float32)
         run.mkdir(parents=True, exist_ok=True)
         part = place.with_suffix(".part.npz")
         np.savez(part, names=names, logits=logits, sha256=info.sha256 if info else "")
@@ -352,15 +352,13 @@ def shipped_answers(data: Path, clips: Sequence[voices.Clip], run: Path) -> Ship
     return ShippedAnswers({c: one for c, one in answers.items() if np.isfinite(one).all()}, sha256)
 
 
-def _ask(
-    model: Model, data: Path, clips: Sequence[voices.Clip], logits: NDArray[np.float32]
-) -> None:
-    """Fill in the logits (n, 7) of the clips that can be heard."""
-    row = {clip: i for i, clip in enumerate(clips)}
+def _ask(model: Model, data: Path, clips: Sequence[voices.Clip]) -> dict[str, NDArray[np.float64]]:
+    """Logits (7,) of each clip that can be heard, by `corpus/path`."""
+    found: dict[str, NDArray[np.float64]] = {}
     for start in range(0, len(clips), CLIPS_AT_ONCE):
-        heard = voices.hear(data, list(clips[start : start + CLIPS_AT_ONCE]))
-        for clip, samples, segments in zip(heard.clips, heard.samples, heard.segments, strict=True):
-            logits[row[clip]] = overall_logits(samples, segments, model) * model.info.temperature
+        answers = clip_answers(model, data, clips[start : start + CLIPS_AT_ONCE])
+        found.update(zip(answers.ids.tolist(), answers.logits, strict=True))
+    return found
 
 
 def answers_together(
