@@ -475,18 +475,20 @@ def _random_split(found: dict[str, Any]) -> OtherSplit:
     )
 
 
-def _filled(found: dict[str, Any], network: str) -> str:
-    epochs = found.get("filling_epochs", {}).get(network)
-    return f"{_number(epochs, 1, 1e6):.0f} epochs without labels, then " if epochs else ""
+def fold_networks(found: dict[str, Any]) -> str:
+    """By which epochs each network of `folds.json` was trained, in words."""
+    networks = []
+    for name, (base, each, *second) in found["epochs"].items():
+        filling = found.get("filling_epochs", {}).get(name)
+        steps = [f"{_number(filling, 1, 1e6):.0f} epochs without labels"] if filling else []
+        steps.append(f"{_number(base, 1, 1e6):.0f} epochs on the other corpora")
+        steps.append(f"{_number(each, 1, 1e6):.0f} with the other four folds")
+        steps += [f"{_number(n, 1, 1e6):.0f} taught by all networks" for n in second]
+        networks.append(f"{name} network: " + ", then ".join(steps))
+    return "; ".join(networks)
 
 
 def _folds(found: dict[str, Any]) -> OtherSplit:
-    networks = "; ".join(
-        f"{name} network: {_filled(found, name)}{_number(base, 1, 1e6):.0f} epochs on the other "
-        "corpora, then "
-        f"{_number(each, 1, 1e6):.0f} with the other four folds"
-        for name, (base, each) in found["epochs"].items()
-    )
     return OtherSplit(
         "five folds of RAVDESS, mean",
         int(_number(found["all"]["n"], 1, 1e9)),
@@ -495,8 +497,8 @@ def _folds(found: dict[str, Any]) -> OtherSplit:
         _interval(found["mean_unweighted_average_recall_95"]),
         leaks=False,
         note="Five folds: every actor of RAVDESS is judged once by a model that never heard them "
-        f"({networks}; no epoch was chosen by anybody who is judged). The interval comes from "
-        f"drawing actors anew. {found.get('note', '')}".rstrip(),
+        f"({fold_networks(found)}; no epoch was chosen by anybody who is judged). The interval "
+        f"comes from drawing actors anew. {found.get('note', '')}".rstrip(),
         command=str(found.get("command", "")),
     )
 

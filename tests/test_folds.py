@@ -13,7 +13,6 @@ from core import reports
 from core.index import RAVDESS_FOLDS
 from core.models import find, read_info
 from core.ui import plots
-from core.voice.tensor import INPUTS, PROSODY_TENSOR, voice_input
 from tests.data_makers import crema_d, ravdess
 from training import folds, voice, voices
 from training.__main__ import main
@@ -48,12 +47,15 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
 ) -> None:
     monkeypatch.setitem(ARCHITECTURES, "voice-cnn", lambda **_: voice_cnn((4, 4, 8)))
     crema = {("crema_d", "1001"), ("crema_d", "1062")}
-    heard, judged = [], []
+    heard, judged, begun = [], [], []
+    taught: list[voice.Taught | None] = []
     train, predict = voice.train_stage, voice.predicted_logits
 
     def noted(build, everything, run, *rest, **named):
         who = {(c.corpus, c.speaker) for c in everything.of("train").clips}
         heard.append((run.name, who, len(everything.of("train"))))
+        taught.append(named.get("taught"))
+        begun.append(rest[1])
         return train(build, everything, run, *rest, **named)
 
     def also_noted(network, part):
@@ -69,7 +71,7 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     fill = folds.pretrained
     monkeypatch.setattr(folds, "pretrained", filled)
     monkeypatch.setattr(voice, "train_stage", noted)
-    command = ["folds", "--data", str(data), "--models", str(models), "--epochs", "2", "1"]
+    command = ["folds", "--data", str(data), "--models", str(models), "--epochs", "2", "1", "1"]
     command += ["--run", str(tmp_path / "run"), "--networks", "narrow"]
     assert main(command) == 0
     assert schedules == [("filling", 2)]
@@ -81,33 +83,44 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
         ("fold1", {*crema, ("ravdess", "1"), ("ravdess", "3")}, 28 * copies),
         ("fold2", {*crema, ("ravdess", "1"), ("ravdess", "2")}, 28 * copies),
         ("fold3", {*crema, ("ravdess", "2"), ("ravdess", "3")}, 28 * copies),
+        ("fold1-second", {*crema, ("ravdess", "1"), ("ravdess", "3")}, 28 * copies),
+        ("fold2-second", {*crema, ("ravdess", "1"), ("ravdess", "2")}, 28 * copies),
+        ("fold3-second", {*crema, ("ravdess", "2"), ("ravdess", "3")}, 28 * copies),
     ]
+    # The second round is taught by what the first one came to, and by nothing else.
+    assert taught[:4] == [None] * 4
+    second = [each for each in taught[4:] if each]
+    assert [[path.parent.name for path in each.teachers] for each in second] == [
+        [f"fold{number}"] for number in (1, 2, 3)
+    ]
+    assert all(not each.shipped and len(each.targets) == 28 for each in second)
+    assert begun[4:] == [each.teachers[0] for each in second]
     found = json.loads((models / "voice-cnn" / "folds.json").read_text())
     assert [fold["actors"] for fold in found["folds"]] == [[2], [3], [1]]
     assert [fold["n"] for fold in found["folds"]] == [8, 8, 8]
     assert found["all"]["n"] == 24
-    assert found["command"].endswith("--epochs 2 1 --networks narrow")
-    assert found["epochs"] == {"narrow": [2, 1]}
+    assert found["command"].endswith("--epochs 2 1 1 --networks narrow")
+    assert found["epochs"] == {"narrow": [2, 1, 1]}
     assert found["filling_epochs"] == {"narrow": 2}
-    same_input = voice_input(read_info(models / "voice-cnn")) is INPUTS[PROSODY_TENSOR]
-    assert ("those that ship do not" in found.get("note", "")) != same_input
     assert "mean" in (text := write_report(models).read_text().lower())
     assert "every actor of ravdess, in five folds" in text
-    told = "2 epochs without labels, then 2 epochs on all speakers of the other corpora, then 1"
+    told = "2 epochs without labels, then 2 epochs on the other corpora, then 1 with"
     assert f"narrow network: {told}" in text
+    assert "then 1 taught by all networks. no epoch" in text
     path = models / "voice-cnn" / "folds.json"
     path.write_text(json.dumps({**found, "note": "By an earlier recipe."}))
     assert "drawing actors anew). By an earlier recipe." in write_report(models).read_text()
     (other,) = [x for x in reports.read_other_splits(read_info(path.parent)) if "folds" in x.name]
     assert other.note.endswith("anew. By an earlier recipe.")
     assert "2 epochs without labels, then 2 epochs on the other corpora" in other.note
+    assert "then 1 with the other four folds, then 1 taught by all networks;" in other.note
     path.write_text(json.dumps(found))
 
     # It goes on where it stopped: nothing is left to do, and the answers are the same.
     monkeypatch.setattr(voice, "predicted_logits", also_noted)
     capsys.readouterr()
     assert main(command) == 0
-    assert capsys.readouterr().out.count("resuming after epoch") == 5
+    assert capsys.readouterr().out.count("resuming after epoch") == 8
     assert json.loads((models / "voice-cnn" / "folds.json").read_text())["all"] == found["all"]
     assert {frozenset(part) for part in judged} >= {
         frozenset({("ravdess", actor)}) for actor in ("1", "2", "3")
@@ -151,7 +164,7 @@ def test_other_ways_to_divide_are_read_and_drawn(models: Path) -> None:
                 "all": {"n": 1440, "accuracy": 0.7},
                 "mean_unweighted_average_recall": 0.7,
                 "mean_unweighted_average_recall_95": interval,
-                "epochs": {"narrow": [16, 5], "wide": [9, 3]},
+                "epochs": {"narrow": [16, 5], "wide": [9, 3, 2]},
                 "command": "python -m training folds --data PATH",
             }
         )
@@ -172,7 +185,10 @@ def test_other_ways_to_divide_are_read_and_drawn(models: Path) -> None:
     found = reports.read_other_splits(info)
     assert [(other.n, other.leaks) for other in found] == [(7000, True), (1440, False)]
     assert "96% of clips" in found[0].note
-    assert "wide network: 9 epochs on the other corpora, then 3 with the other" in found[1].note
+    assert (
+        "wide network: 9 epochs on the other corpora, then 3 with the other four folds, then 2"
+        in found[1].note
+    )
     test = reports.read_evaluation(info).splits["test"]
     gain = 100 * (0.9 - test.unweighted_average_recall)
     title = plots.other_splits(found, test).layout.title.text

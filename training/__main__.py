@@ -140,9 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     fold.add_argument(
         "--epochs",
         type=_positive,
-        nargs=2,
-        metavar=("OTHERS", "FOLD"),
-        help="on the other corpora, and on each fold",
+        nargs=3,
+        metavar=("OTHERS", "FOLD", "AGAIN"),
+        help="on the other corpora, on each fold, and in its second round",
     )
     fold.add_argument("--networks", nargs="+", default=[], metavar="NAME", help="all by default")
     fold.add_argument("--fraction", type=_share, default=1.0, help="share of the data, 0 to 1")
@@ -396,21 +396,14 @@ def _random_split(parsed: argparse.Namespace) -> None:
 
 def _folds(parsed: argparse.Namespace) -> None:
     from core.models import read_info
-    from core.voice.tensor import INPUTS, voice_input
     from training.architectures import ARCHITECTURES
     from training.export import write_json
     from training.folds import folds
-    from training.recipes import RECIPES
 
     info = read_info(_models(parsed) / "voice-cnn")
     epochs = tuple(parsed.epochs) if parsed.epochs else None
     build = ARCHITECTURES[info.name]
     report = folds(build, parsed.data, parsed.run, epochs, parsed.networks, parsed.fraction)
-    if voice_input(info) is not INPUTS[RECIPES[info.name].input["preprocessing"]]:
-        report["note"] = (
-            "Its networks hear pitch and loudness beside the spectrogram, which those that ship "
-            "do not yet."
-        )
     words = ["python -m training folds --data PATH"]
     if epochs:
         words.append("--epochs " + " ".join(map(str, epochs)))

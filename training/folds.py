@@ -2,15 +2,16 @@
 
 Each network learns once from all speakers of the other corpora, whom no fold judges, first without
 labels (`training.filling`), and goes on from there once for each fold, with the four other folds
-among its training data. The length of all that is fixed ahead: no epoch is chosen by the actors
-that are judged, nor by anybody else. What the recipe is made of was chosen on validation speakers,
-four of RAVDESS's 24 actors among them.
+among its training data. Then comes each fold's second round, taught by what the networks answer
+together; the model that ships does not teach here, having heard most actors. The length of all that
+is fixed ahead: no epoch is chosen by the actors that are judged, nor by anybody else. What the
+recipe is made of was chosen on validation speakers, four of RAVDESS's 24 actors among them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -22,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.index import RAVDESS_FOLDS
-from core.labels import EMOTIONS
 from core.models import probabilities
 from training import checks, voice, voices
 from training.files import DataSetError
@@ -30,8 +30,9 @@ from training.filling import FOLDER, pretrained
 from training.measures import summary, unweighted_average_recall
 
 CORPUS = "ravdess"
-EPOCHS = {"narrow": (16, 5), "wide": (9, 3)}
-"""Of each network, on the other corpora, then on each fold."""
+Epochs = tuple[int, int, int]
+EPOCHS: dict[str, Epochs] = {"narrow": (16, 5, 5), "wide": (9, 3, 3)}
+"""Of each network, on the other corpora, then on each fold, then in each fold's second round."""
 FILLING_SHARE = 0.6
 """Epochs of filling in what is blanked, as a share of those on the other corpora after it."""
 FOLD_RATE = 8e-4
@@ -39,7 +40,8 @@ FOLD_RATE = 8e-4
 FOLD_SHARE = {"ravdess": 0.5, "crema_d": 0.4, "savee": 0.05, "tess": 0.05}
 """How often each corpus is drawn on a fold."""
 FOLD_CHANGE = voice.ROUND_TWO.prosody_change
-"""Of pitch and loudness on a fold: there is no second round in which the actors' own would fade."""
+"""Of pitch and loudness on a fold, in both rounds: the second one is too short for the actors' own
+to fade."""
 ROUNDS = 2000
 
 
@@ -47,7 +49,7 @@ def folds(
     build: Callable[..., keras.Model],
     data: Path,
     run: Path,
-    epochs: tuple[int, int] | None = None,
+    epochs: Epochs | None = None,
     members: Sequence[str] = (),
     fraction: float = 1.0,
 ) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def folds(
     ----------
     build : of the recipe's networks, by `widths`.
     run : folder of checkpoints; what is there already goes on.
-    epochs : on the other corpora, and on each fold; `EPOCHS` by default.
+    epochs : on the other corpora, on each fold, and in its second round; `EPOCHS` by default.
     members : names of those of `voice.MEMBERS` that answer together; all by default.
     fraction : share of the clips to train and judge on, for a trial.
 
@@ -85,37 +87,17 @@ def folds(
     checks.told(everything.where(judged_corpus).labels, (), "RAVDESS")
     checks.told(others.labels, (), "The other corpora")
     there = [actors for actors in RAVDESS_FOLDS if _spoken_by(everything, actors).any()]
+    learnt = [everything.where(~_spoken_by(everything, actors)) for actors in there]
+    ends = {
+        member.name: first_round(build, member, others, learnt, run, epochs) for member in chosen
+    }
     clips = everything.where(voice.originals(everything))
     judged = [clips.where(_spoken_by(clips, actors)) for actors in there]
-    logits = [np.zeros((len(part), len(EMOTIONS)), np.float32) for part in judged]
-    for member in chosen:
-        widths = partial(build, widths=member.widths)
-        first, second = _stages(member, epochs or EPOCHS[member.name])
-        place = run / member.name
-        print(f"{member.name} network, other corpora", flush=True)
-        filled = pretrained(
-            widths,
-            others,
-            place / FOLDER,
-            first.schedule.lasting(filling_epochs(first.schedule.epochs)),
-            first.dropout,
-            voice.MAX_FRAMES,
-        )
-        start = voice.train_stage(widths, others, place / "others", first, filled, keep="last")
-        for number, actors in enumerate(there):
-            print(f"{member.name} network, fold {number + 1} of {len(there)}", flush=True)
-            weights = voice.train_stage(
-                widths,
-                everything.where(~_spoken_by(everything, actors)),
-                place / f"fold{number + 1}",
-                second,
-                start,
-                FOLD_SHARE,
-                keep="last",
-            )
-            network = widths()
-            network.load_weights(weights)
-            logits[number] += voice.predicted_logits(network, judged[number]) / len(chosen)
+    logits = []
+    for number, part in enumerate(judged):
+        weights = {name: of_folds[number] for name, of_folds in ends.items()}
+        taught = second_round(build, chosen, learnt[number], run, number, weights, epochs)
+        logits.append(voice.logits_together(build, taught, part))
     return {
         **measured(judged, logits),
         "epochs": {member.name: list(epochs or EPOCHS[member.name]) for member in chosen},
@@ -124,6 +106,68 @@ def folds(
         },
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def first_round(
+    build: Callable[..., keras.Model],
+    member: voice.Member,
+    others: voices.Voices,
+    learnt: Sequence[voices.Voices],
+    run: Path,
+    epochs: Epochs | None = None,
+) -> list[Path]:
+    """One network's weights after the other corpora and each fold's own training data, `learnt`."""
+    widths = partial(build, widths=member.widths)
+    first, second, _ = _stages(member, epochs or EPOCHS[member.name])
+    place = run / member.name
+    print(f"{member.name} network, other corpora", flush=True)
+    filled = pretrained(
+        widths,
+        others,
+        place / FOLDER,
+        first.schedule.lasting(filling_epochs(first.schedule.epochs)),
+        first.dropout,
+        voice.MAX_FRAMES,
+    )
+    start = voice.train_stage(widths, others, place / "others", first, filled, keep="last")
+    ends = []
+    for number, pool in enumerate(learnt):
+        print(f"{member.name} network, fold {number + 1} of {len(learnt)}", flush=True)
+        folder = place / f"fold{number + 1}"
+        ends.append(voice.train_stage(widths, pool, folder, second, start, FOLD_SHARE, keep="last"))
+    return ends
+
+
+def second_round(
+    build: Callable[..., keras.Model],
+    members: Sequence[voice.Member],
+    learnt: voices.Voices,
+    run: Path,
+    number: int,
+    weights: Mapping[str, Path],
+    epochs: Epochs | None = None,
+) -> dict[str, Path]:
+    """Each network's weights after the second round of fold `number`, counted from 0.
+
+    Parameters
+    ----------
+    learnt : the fold's training data. weights : after its first round, of all that teach, by name.
+    """
+    taught = voice.answers_together(build, weights, learnt, None)
+    ends = {}
+    for member in members:
+        print(f"{member.name} network, second round of fold {number + 1}", flush=True)
+        ends[member.name] = voice.train_stage(
+            partial(build, widths=member.widths),
+            learnt,
+            run / member.name / f"fold{number + 1}-second",
+            _stages(member, epochs or EPOCHS[member.name])[2],
+            weights[member.name],
+            FOLD_SHARE,
+            keep="last",
+            taught=taught,
+        )
+    return ends
 
 
 def filling_epochs(epochs: int) -> int:
@@ -136,16 +180,27 @@ def split_of(_: voices.Clip) -> str:
     return "train"
 
 
-def _stages(member: voice.Member, epochs: tuple[int, int]) -> tuple[voice.Stage, voice.Stage]:
-    first, second = (
-        replace(stage, schedule=replace(stage.schedule, epochs=count, decay_epochs=None))
-        for stage, count in zip(voice.STAGES, epochs, strict=True)
+def _stages(member: voice.Member, epochs: Epochs) -> tuple[voice.Stage, voice.Stage, voice.Stage]:
+    first, second, third = (
+        replace(
+            stage,
+            schedule=replace(
+                stage.schedule, epochs=count, decay_epochs=None, seed=member.seed + number
+            ),
+        )
+        for number, (stage, count) in enumerate(
+            zip((*voice.STAGES, voice.ROUND_TWO), epochs, strict=True)
+        )
     )
-    longer = replace(first.schedule, decay_epochs=round(1.2 * epochs[0]), seed=member.seed)
-    higher = replace(second.schedule, learning_rate=FOLD_RATE, seed=member.seed + 1)
+    longer = replace(first.schedule, decay_epochs=round(1.2 * epochs[0]))
+    higher = replace(second.schedule, learning_rate=FOLD_RATE)
+    sooner = replace(
+        third.schedule, learning_rate=FOLD_RATE, warmup_epochs=second.schedule.warmup_epochs
+    )
     return (
         replace(first, schedule=longer),
         replace(second, schedule=higher, prosody_change=FOLD_CHANGE),
+        replace(third, schedule=sooner, prosody_change=FOLD_CHANGE),
     )
 
 

@@ -236,8 +236,9 @@ def _settings(name: str, epochs: int, fraction: float) -> str:
             "accuracy on PublicTest"
         )
     return (
-        f"{epochs} epochs{share} of the narrow network's first stage; unweighted average recall, "
-        "mean of RAVDESS's and CREMA-D's validation speakers"
+        f"{epochs} epochs{share} of the narrow network's first stage, nothing filled in first but "
+        "where it is said; unweighted average recall, mean of RAVDESS's and CREMA-D's validation "
+        "speakers"
     )
 
 

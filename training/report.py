@@ -18,6 +18,7 @@ from core.predictions import Predictions, read_predictions
 from core.reports import (
     Ideas,
     LearningCurve,
+    fold_networks,
     read_adversarial,
     read_learning_curve,
     read_levers,
@@ -240,11 +241,6 @@ def _ideas(found: Ideas) -> str:
     return f"{settings[0].upper()}{settings[1:]}\n\n{_table(header, rows)}"
 
 
-def _filled(found: dict[str, Any], network: str) -> str:
-    epochs = found.get("filling_epochs", {}).get(network)
-    return f"{epochs} epochs without labels, then " if epochs else ""
-
-
 def _folds(found: dict[str, Any]) -> str:
     rows = [
         [
@@ -256,15 +252,10 @@ def _folds(found: dict[str, Any]) -> str:
         for fold in found["folds"]
     ]
     low, high = found["mean_unweighted_average_recall_95"]
-    networks = "; ".join(
-        f"{name} network: {_filled(found, name)}{base} epochs on all speakers of the other "
-        f"corpora, then {each} with the other four folds"
-        for name, (base, each) in found["epochs"].items()
-    )
     return (
         f"The five subject-wise folds of the literature, by `{found['command']}`: "
-        f"{networks}. No epoch was chosen by anybody who is judged. Seven emotions: calm counts as "
-        "neutral, so that papers with eight are not quite comparable. "
+        f"{fold_networks(found)}. No epoch was chosen by anybody who is judged. Seven emotions: "
+        "calm counts as neutral, so that papers with eight are not quite comparable. "
         f"Mean UAR **{found['mean_unweighted_average_recall']:.1%}** ({low:.1%} to {high:.1%}, "
         f"drawing actors anew). {found.get('note', '')}".rstrip()
         + "\n\n"

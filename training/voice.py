@@ -367,24 +367,33 @@ def answers_together(
     data: voices.Voices,
     shipped: ShippedAnswers | None,
 ) -> Taught:
-    """What `MEMBERS` answer together about clips, by themselves and not as augmented copies.
+    """What members answer together about clips, by themselves and not as augmented copies.
 
     Parameters
     ----------
-    weights : of each member, by name.
+    weights : of each of `MEMBERS` that answers, by name.
     shipped : counts as much as all members do: what learnt in another way errs in other places.
     """
     clips = data.where(originals(data))
-    logits = np.zeros((len(clips), len(EMOTIONS)), np.float32)
-    for member in MEMBERS:
-        network = build(widths=member.widths)
-        network.load_weights(weights[member.name])
-        logits += predicted_logits(network, clips) / len(MEMBERS)
+    logits = logits_together(build, weights, clips)
     for i, clip in enumerate(clips.clips):
         if shipped and clip in shipped.logits:
             logits[i] = (logits[i] + shipped.logits[clip]) / 2
     targets = dict(zip(clips.clips, probabilities(logits), strict=True))
     return Taught(targets, list(weights.values()), shipped.sha256 if shipped else "")
+
+
+def logits_together(
+    build: Callable[..., keras.Model], weights: Mapping[str, Path], data: voices.Voices
+) -> NDArray[np.float32]:
+    """Mean logits (n, 7) of those of `MEMBERS` of whom there are weights, by name."""
+    logits = np.zeros((len(data), len(EMOTIONS)), np.float32)
+    for member in MEMBERS:
+        if member.name in weights:
+            network = build(widths=member.widths)
+            network.load_weights(weights[member.name])
+            logits += predicted_logits(network, data) / len(weights)
+    return logits
 
 
 def train_stage(
