@@ -85,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     bench = command("bench", _bench, "Measure speed and memory on this machine.")
     bench.add_argument("--photo", metavar="FILE", help="a photo with one face")
     bench.add_argument("--voice", metavar="FILE", help="a recording of about three seconds")
-    bench.add_argument("--data", metavar="PATH", help="FER2013 (zip or folder), to take faces from")
+    bench.add_argument(
+        "--data", metavar="PATH", help="FER2013, or with --live and --tones the folder of all sets"
+    )
     bench.add_argument(
         "--live", action="store_true", help="measure the Live page in Chromium instead"
     )

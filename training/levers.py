@@ -232,8 +232,8 @@ def _settings(name: str, epochs: int, fraction: float) -> str:
     share = "" if fraction >= 1 else f" on {fraction:.0%} of the {cut}"
     if faces:
         return (
-            f"{epochs} epochs{share}, one stage, faces of {FACE_SIZE} px in training and judging; "
-            "accuracy on PublicTest"
+            f"{epochs} epochs{share}, one stage, gently augmented, faces of {FACE_SIZE} px in "
+            "training and judging; accuracy on PublicTest"
         )
     return (
         f"{epochs} epochs{share} of the narrow network's first stage, nothing filled in first but "

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import DuetError
+from core.index import DATA_SETS
 from core.labels import EMOTIONS
 from core.measures import BINS, mcnemar, reliability
 from core.models import Model, ModelInfo, installed
@@ -25,7 +26,8 @@ from core.reports import (
 )
 from training.export import write_json
 from training.fairness import fairness
-from training.robustness import robustness
+from training.robustness import CLIPS_PER_CELL, robustness
+from training.robustness import CORPORA as ROBUST_CORPORA
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.5)
 """Shares of the examples answered, the surest first."""
@@ -175,7 +177,7 @@ def _model(info: ModelInfo) -> list[str]:
     found = _answers(info)
     if found is not None:
         parts += ["### When the unsure are left out", _coverage(found)]
-        parts += ["### How sure it is, and how often right", _calibration(found)]
+        parts += ["### How sure it is, and how often right", _calibration(info, found)]
         parts += ["### By emotion", _classes(info), _recall_by_split(info)]
     if (curve := read_learning_curve(info)) is not None:
         parts += ["### What more data bring", _learning_curve(curve)]
@@ -184,7 +186,7 @@ def _model(info: ModelInfo) -> list[str]:
     for title, name, text in (
         ("What a random split would claim", "random_split.json", partial(_random_split, info)),
         ("Every actor of RAVDESS, in five folds", "folds.json", _folds),
-        ("When pictures and recordings get worse", "robustness.json", _robustness),
+        ("When pictures and recordings get worse", "robustness.json", partial(_robustness, info)),
         ("Whom it serves how well", "fairness.json", _fairness),
     ):
         if (info.folder / name).is_file():
@@ -217,7 +219,8 @@ def _levers(found: list[Ideas]) -> str:
     about = (
         "Short runs that differ from the first one of their table in one thing. p by McNemar's "
         "exact test that both err equally often, not adjusted for their number. Short runs overfit "
-        "little, so what holds against overfitting shows less here than in a long one."
+        "little, so what holds against overfitting shows less here than in a long one. Where a "
+        "recipe's commit is named, the command is of that commit."
     )
     return "\n\n".join([about, *map(_ideas, found)])
 
@@ -276,8 +279,10 @@ def _coverage(found: Predictions) -> str:
     )
 
 
-def _calibration(found: Predictions) -> str:
+def _calibration(info: ModelInfo, found: Predictions) -> str:
     bins = reliability(found.probabilities, found.labels)
+    # Not of these probabilities, which are rounded.
+    error = info.evaluation["splits"]["test"]["expected_calibration_error"]
     rows = [
         [f"{count:,}", f"{confidence:.1%}", f"{accuracy:.1%}"]
         for count, confidence, accuracy in zip(
@@ -286,7 +291,7 @@ def _calibration(found: Predictions) -> str:
     ]
     return (
         f"Answers of the test split in {BINS} bins of confidence, as wide as each other; expected "
-        f"calibration error {bins.error:.3f}:\n\n"
+        f"calibration error {error:.3f}:\n\n"
         + _table(["answers", "mean confidence", "accuracy"], rows)
     )
 
@@ -332,14 +337,19 @@ def _recall_by_split(info: ModelInfo) -> str:
     return "Recall on every split:\n\n" + _table(["split", *EMOTIONS], rows)
 
 
-def _robustness(found: dict[str, Any]) -> str:
+def _robustness(info: ModelInfo, found: dict[str, Any]) -> str:
     clean = found["clean"]
     rows = []
     for name, steps in found["corruptions"].items():
         cells = [f"{step['accuracy']:.1%} ({step['setting']})" for step in steps]
         rows.append([name, *cells])
+    examples = f"{found['n']:,} test examples"
+    if info.task == "voice":
+        corpora = " and ".join(DATA_SETS[corpus] for corpus in ROBUST_CORPORA)
+        some = f"at most {CLIPS_PER_CELL} clips of each emotion of {corpora}"
+        examples += f" ({some})"
     lead = (
-        f"Accuracy on {found['n']:,} test examples, {clean['accuracy']:.1%} as they are "
+        f"Accuracy on {examples}, {clean['accuracy']:.1%} as they are "
         f"(UAR {clean['unweighted_average_recall']:.1%}), made worse in five steps."
     )
     if "refused" in clean:

@@ -1,7 +1,7 @@
 """How well a model holds out when pictures and recordings get worse.
 
-Ten ways of getting worse, at five strengths each. A voice clip in which the app finds no speech
-any more counts as answered wrongly, as nobody is helped by it.
+Six ways of getting worse for pictures and five for voices, at five strengths each. A voice clip in
+which the app finds no speech any more counts as answered wrongly, as nobody is helped by it.
 """
 
 from __future__ import annotations

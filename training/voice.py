@@ -109,7 +109,8 @@ STAGES = (
         short=0.5,
     ),
 )
-"""The second stage ends nearer to the clips that the network will be given."""
+"""The second stage ends nearer to the clips that the network will be given. How long each network's
+stages really are, `MEMBERS` tell."""
 
 ROUND_TWO = Stage(
     Schedule(
@@ -129,7 +130,7 @@ ROUND_TWO = Stage(
     prosody_change=1.0,
     taught=0.5,
 )
-"""Once all networks have been through both stages, each goes on from there, taught by what they
+"""Once all networks have been through both `STAGES`, each goes on from there, taught by what they
 answer together, and with more of what keeps it from learning the actors by heart. In an earlier
 training (without filling in, 2.4 s of sight), on validation speakers: accuracy 62.8% before 32 and
 17 epochs of it and 64.3% after (McNemar's p 0.14), log loss 0.999 and 0.954. How much of that the

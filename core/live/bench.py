@@ -10,7 +10,6 @@ import os
 import tempfile
 import threading
 import time
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import bench, media
+from core.datasets import Files, locate
 from core.driving import App, browser_path, chromium, running_app
 from core.errors import DuetError
 from core.face.detect import MtcnnDetector, active_detector
@@ -204,13 +204,11 @@ def tones(data: Path | None) -> tuple[list[NDArray[np.float32]], list[str]]:
 
 
 def _recordings(data: Path | None) -> Iterator[NDArray[np.float32]]:
-    archive_path = data / "ravdess.zip" if data else None
-    if archive_path and archive_path.is_file():
-        with zipfile.ZipFile(archive_path) as archive:
-            for name in sorted(archive.namelist()):
-                if name.endswith(("-02-01-01-02.ogg", "-02-01-01-02.wav")):
-                    samples = media.decode_audio(archive.read(name), name).samples
-                    yield _spoken(samples)
+    if place := locate(data, "ravdess") if data else None:
+        files = Files(place)
+        for name in files.names:
+            if name.endswith(("-02-01-01-02.ogg", "-02-01-01-02.wav")):
+                yield _spoken(media.decode_audio(files.read(name), name).samples)
         return
     from core.ui.samples import synthetic_voice
 

@@ -13,7 +13,7 @@ SHORTEST_INTERVAL = 1 / 15
 """Seconds from one look at the picture to the next where the machine allows it."""
 
 ANALYSIS_SHARE = 0.22
-"""Of all cores, for the analyses of all viewers; the rest is for the pictures and the pages."""
+"""Of all cores, for all viewers' looks at faces; the rest is for voices, pictures and pages."""
 
 
 def cores() -> int:
