@@ -104,6 +104,9 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     assert found["filling_epochs"] == {"narrow": 2}
     assert "mean" in (text := write_report(models).read_text().lower())
     assert "every actor of ravdess, in five folds" in text
+    assert "clips of each emotion of ravdess and crema-d)" in text
+    judged_before = read_info(models / "voice-cnn").evaluation["splits"]["test"]
+    assert f"calibration error {judged_before['expected_calibration_error']:.3f}:" in text
     told = "2 epochs without labels, then 2 epochs on the other corpora, then 1 with"
     assert f"narrow network: {told}" in text
     assert "then 1 taught by all networks. no epoch" in text

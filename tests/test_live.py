@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -1359,6 +1360,21 @@ def test_bench_makes_its_own_film_and_voice(tmp_path: Path):
     recordings, tones = live_bench.tones(None)
     assert tones[0] != tones[1]
     assert all(len(recording) > 16_000 for recording in recordings)
+
+
+def test_bench_takes_voices_from_folders_and_zips(tmp_path: Path):
+    folder = tmp_path / "folder" / "ravdess" / "Actor_02"
+    folder.mkdir(parents=True)
+    (tmp_path / "zipped").mkdir()
+    voice = synthetic_voice().data
+    with zipfile.ZipFile(tmp_path / "zipped" / "ravdess.zip", "w") as archive:
+        for name in ("03-01-05-02-01-01-02.wav", "03-01-05-02-01-01-03.wav"):
+            (folder / name).write_bytes(voice)
+            archive.writestr(f"Actor_02/{name}", voice)
+    for data in ("folder", "zipped"):
+        (found,) = live_bench._recordings(tmp_path / data)  # the second is of another actor
+        assert len(found) > 16_000
+        assert np.abs(found).max() == pytest.approx(0.5)
 
 
 def spoken(samples: np.ndarray, named: str) -> tones.Spoken:
