@@ -347,6 +347,7 @@ def _measure(measures: Any, key: str, words: str) -> str:
 
 def _bench(options: argparse.Namespace) -> int:
     from core import bench
+    from core.datasets import DataSetError
     from core.live import bench as live_bench
     from core.live import tones
 
@@ -360,11 +361,12 @@ def _bench(options: argparse.Namespace) -> int:
             report = bench.run(
                 photo=options.photo, voice=options.voice, data=options.data, runs=options.runs
             )
-    except DuetError as error:
+    except (DuetError, DataSetError) as error:
+        told = error if isinstance(error, DuetError) else DuetError("not_found", str(error))
         if options.json:
-            _print_json({"source": "bench", "error": error.to_dict()})
+            _print_json({"source": "bench", "error": told.to_dict()})
         else:
-            print(f"{error.message} [{error.code}]", file=sys.stderr)
+            print(f"{told.message} [{told.code}]", file=sys.stderr)
         return 1
     if options.json:
         _print_json(report)

@@ -476,16 +476,19 @@ def _random_split(found: dict[str, Any]) -> OtherSplit:
 
 
 def fold_networks(found: dict[str, Any]) -> str:
-    """By which epochs each network of `folds.json` was trained, in words."""
+    """By which epochs the networks of `folds.json` were trained, and what chose them, in words."""
     networks = []
     for name, (base, each, *second) in found["epochs"].items():
         filling = found.get("filling_epochs", {}).get(name)
         steps = [f"{_number(filling, 1, 1e6):.0f} epochs without labels"] if filling else []
-        steps.append(f"{_number(base, 1, 1e6):.0f} epochs on the other corpora")
-        steps.append(f"{_number(each, 1, 1e6):.0f} with the other four folds")
-        steps += [f"{_number(n, 1, 1e6):.0f} taught by all networks" for n in second]
+        steps.append(f"{_number(base, 1, 1e6):.0f} epochs on all speakers of the other corpora")
+        steps.append(f"{_number(each, 1, 1e6):.0f} on them and the other four folds")
+        steps += [f"{_number(n, 1, 1e6):.0f} taught by these networks" for n in second]
         networks.append(f"{name} network: " + ", then ".join(steps))
-    return "; ".join(networks)
+    return (
+        f"{'; '.join(networks)}. No epoch was chosen by what is judged, but the recipe was by "
+        "validation speakers, among them actors 3, 6, 7 and 13 of the second fold"
+    )
 
 
 def _folds(found: dict[str, Any]) -> OtherSplit:
@@ -497,8 +500,7 @@ def _folds(found: dict[str, Any]) -> OtherSplit:
         _interval(found["mean_unweighted_average_recall_95"]),
         leaks=False,
         note="Five folds: every actor of RAVDESS is judged once by a model that never heard them "
-        f"({fold_networks(found)}; no epoch was chosen by anybody who is judged). The interval "
-        f"comes from drawing actors anew. {found.get('note', '')}".rstrip(),
+        f"({fold_networks(found)}). The interval comes from drawing actors anew.",
         command=str(found.get("command", "")),
     )
 

@@ -47,7 +47,7 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
 ) -> None:
     monkeypatch.setitem(ARCHITECTURES, "voice-cnn", lambda **_: voice_cnn((4, 4, 8)))
     crema = {("crema_d", "1001"), ("crema_d", "1062")}
-    heard, judged, begun = [], [], []
+    heard, judged, begun, stages, asked = [], [], [], [], []
     taught: list[voice.Taught | None] = []
     train, predict = voice.train_stage, voice.predicted_logits
 
@@ -56,6 +56,7 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
         heard.append((run.name, who, len(everything.of("train"))))
         taught.append(named.get("taught"))
         begun.append(rest[1])
+        stages.append(rest[0])
         return train(build, everything, run, *rest, **named)
 
     def also_noted(network, part):
@@ -67,63 +68,78 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
         schedules.append((run.name, schedule.epochs))
         return fill(build, everything, run, schedule, *rest)
 
+    def answered(build, weights, part):
+        asked.append(weights.values())
+        return together(build, weights, part)
+
+    together = voice.logits_together
+    monkeypatch.setattr(voice, "logits_together", answered)
     schedules: list[tuple[str, int]] = []
     fill = folds.pretrained
     monkeypatch.setattr(folds, "pretrained", filled)
     monkeypatch.setattr(voice, "train_stage", noted)
-    command = ["folds", "--data", str(data), "--models", str(models), "--epochs", "2", "1", "1"]
-    command += ["--run", str(tmp_path / "run"), "--networks", "narrow"]
+    command = ["folds", "--data", str(data), "--models", str(models), "--epochs", "2", "1", "2"]
+    command += ["--run", str(tmp_path / "run")]
     assert main(command) == 0
-    assert schedules == [("filling", 2)]
+    assert schedules == [("filling", 2)] * 2
     copies = 1 + voice.VARIANTS
     # Actor 2 is of the first fold, 3 of the second and 1 of the fifth; 1062 is for validation
     # elsewhere, but here nothing is chosen.
-    assert heard == [
+    first = [
         ("others", crema, 12 * copies),
         ("fold1", {*crema, ("ravdess", "1"), ("ravdess", "3")}, 28 * copies),
         ("fold2", {*crema, ("ravdess", "1"), ("ravdess", "2")}, 28 * copies),
         ("fold3", {*crema, ("ravdess", "2"), ("ravdess", "3")}, 28 * copies),
-        ("fold1-second", {*crema, ("ravdess", "1"), ("ravdess", "3")}, 28 * copies),
-        ("fold2-second", {*crema, ("ravdess", "1"), ("ravdess", "2")}, 28 * copies),
-        ("fold3-second", {*crema, ("ravdess", "2"), ("ravdess", "3")}, 28 * copies),
     ]
-    # The second round is taught by what the first one came to, and by nothing else.
-    assert taught[:4] == [None] * 4
-    second = [each for each in taught[4:] if each]
-    assert [[path.parent.name for path in each.teachers] for each in second] == [
-        [f"fold{number}"] for number in (1, 2, 3)
+    again = [(f"{name}-taught-by-narrow-wide", *rest) for name, *rest in first[1:] for _ in "nw"]
+    assert heard == [*first, *first, *again]
+    # The second round is taught by what both networks came to in the first one, and nothing else.
+    assert taught[:8] == [None] * 8
+    second = [each for each in taught[8:] if each]
+    folders = [[path.parent for path in each.teachers] for each in second]
+    run = tmp_path / "run"
+    assert folders == [
+        [run / "narrow" / f"fold{number}", run / "wide" / f"fold{number}"]
+        for number in (1, 2, 3)
+        for _ in "nw"
     ]
     assert all(not each.shipped and len(each.targets) == 28 for each in second)
-    assert begun[4:] == [each.teachers[0] for each in second]
+    assert begun[8:] == [each.teachers[i % 2] for i, each in enumerate(second)]
+    assert [stage.schedule.epochs for stage in stages] == [2, 1, 1, 1] * 2 + [2] * 6
+    assert [stage.taught for stage in stages] == [0] * 8 + [0.5] * 6
+    seeds = [stage.schedule.seed for stage in stages]
+    assert seeds == [7, 8, 8, 8, 17, 18, 18, 18, *[9, 19] * 3]
+    # And its networks are the ones that are judged.
+    assert [{path.parent.name for path in weights} for weights in asked] == [
+        {f"fold{number}{ending}"}
+        for number in (1, 2, 3)
+        for ending in ("", "-taught-by-narrow-wide")
+    ]
     found = json.loads((models / "voice-cnn" / "folds.json").read_text())
     assert [fold["actors"] for fold in found["folds"]] == [[2], [3], [1]]
     assert [fold["n"] for fold in found["folds"]] == [8, 8, 8]
     assert found["all"]["n"] == 24
-    assert found["command"].endswith("--epochs 2 1 1 --networks narrow")
-    assert found["epochs"] == {"narrow": [2, 1, 1]}
-    assert found["filling_epochs"] == {"narrow": 2}
+    assert found["command"].endswith("--epochs 2 1 2")
+    assert found["epochs"] == {"narrow": [2, 1, 2], "wide": [2, 1, 2]}
+    assert found["filling_epochs"] == {"narrow": 2, "wide": 2}
     assert "mean" in (text := write_report(models).read_text().lower())
     assert "every actor of ravdess, in five folds" in text
-    assert "clips of each emotion of ravdess and crema-d)" in text
+    assert "clips of each emotion in each of ravdess and crema-d)" in text
     judged_before = read_info(models / "voice-cnn").evaluation["splits"]["test"]
     assert f"calibration error {judged_before['expected_calibration_error']:.3f}:" in text
-    told = "2 epochs without labels, then 2 epochs on the other corpora, then 1 with"
+    told = "2 epochs without labels, then 2 epochs on all speakers of the other corpora, then 1 on"
     assert f"narrow network: {told}" in text
-    assert "then 1 taught by all networks. no epoch" in text
+    assert "then 2 taught by these networks. no epoch" in text
     path = models / "voice-cnn" / "folds.json"
-    path.write_text(json.dumps({**found, "note": "By an earlier recipe."}))
-    assert "drawing actors anew). By an earlier recipe." in write_report(models).read_text()
     (other,) = [x for x in reports.read_other_splits(read_info(path.parent)) if "folds" in x.name]
-    assert other.note.endswith("anew. By an earlier recipe.")
-    assert "2 epochs without labels, then 2 epochs on the other corpora" in other.note
-    assert "then 1 with the other four folds, then 1 taught by all networks;" in other.note
-    path.write_text(json.dumps(found))
+    assert told.replace("narrow network: ", "") in other.note
+    assert "1 on them and the other four folds, then 2 taught by these networks;" in other.note
 
     # It goes on where it stopped: nothing is left to do, and the answers are the same.
     monkeypatch.setattr(voice, "predicted_logits", also_noted)
     capsys.readouterr()
     assert main(command) == 0
-    assert capsys.readouterr().out.count("resuming after epoch") == 8
+    assert capsys.readouterr().out.count("resuming after epoch") == 16
     assert json.loads((models / "voice-cnn" / "folds.json").read_text())["all"] == found["all"]
     assert {frozenset(part) for part in judged} >= {
         frozenset({("ravdess", actor)}) for actor in ("1", "2", "3")
@@ -155,6 +171,19 @@ def test_its_figures_are_means_over_folds_with_actors_drawn_anew() -> None:
     low, high = found["mean_unweighted_average_recall_95"]
     assert low <= 0.75 <= high
     assert found["all"]["accuracy"] == 0.75
+
+
+def test_the_mean_over_folds_is_of_what_is_not_rounded() -> None:
+    clips = tuple(
+        voices.Clip("ravdess", f"{i}", f"{i % 4}", emotion, "train")
+        for i, emotion in enumerate(["happy", "sad", "angry"] * 4)
+    )
+    part = voices.Voices(clips, ())
+    logits = np.eye(7, dtype=np.float32)[part.labels]
+    logits[part.labels == voices.INDEX["angry"]] = np.eye(7)[voices.INDEX["sad"]]
+    found = folds.measured([part, part], [logits, logits])
+    assert found["folds"][0]["unweighted_average_recall"] == 0.6667
+    assert found["mean_unweighted_average_recall"] == 0.66667
 
 
 def test_other_ways_to_divide_are_read_and_drawn(models: Path) -> None:
@@ -189,7 +218,7 @@ def test_other_ways_to_divide_are_read_and_drawn(models: Path) -> None:
     assert [(other.n, other.leaks) for other in found] == [(7000, True), (1440, False)]
     assert "96% of clips" in found[0].note
     assert (
-        "wide network: 9 epochs on the other corpora, then 3 with the other four folds, then 2"
+        "wide network: 9 epochs on all speakers of the other corpora, then 3 on them and the other"
         in found[1].note
     )
     test = reports.read_evaluation(info).splits["test"]

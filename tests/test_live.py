@@ -28,6 +28,7 @@ from streamlit.errors import StreamlitInvalidLayoutContextError
 from streamlit.testing.v1 import AppTest
 
 from core import bench, media
+from core.__main__ import main as command_line
 from core.errors import DuetError
 from core.face.detect import MtcnnDetector, active_detector
 from core.fusion import fuse, together
@@ -1405,6 +1406,12 @@ def test_delays_and_steadiness_of_tones_are_counted():
     alone = tones.summarise([tones.Followed(*pair, 4.1, tuple(shown))])
     assert alone["new_tone_named_median_s"] == pytest.approx(0.9)
     assert any("0.9" in line for line in tones.lines({"pairs": 1, "split": "test", **alone}))
+
+
+def test_damaged_data_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "ravdess.zip").write_bytes(b"no zip")
+    assert command_line(["bench", "--tones", "test", "--data", str(tmp_path)]) == 1
+    assert "ravdess.zip is neither a folder nor a zip file. [not_found]" in capsys.readouterr().err
 
 
 def test_tones_need_recordings(tmp_path: Path):

@@ -142,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_positive,
         nargs=3,
         metavar=("OTHERS", "FOLD", "AGAIN"),
-        help="on the other corpora, on each fold, and in its second round",
+        help="of every network on the other corpora, on each fold, and in its second round",
     )
     fold.add_argument("--networks", nargs="+", default=[], metavar="NAME", help="all by default")
     fold.add_argument("--fraction", type=_share, default=1.0, help="share of the data, 0 to 1")
@@ -409,6 +409,8 @@ def _folds(parsed: argparse.Namespace) -> None:
         words.append("--epochs " + " ".join(map(str, epochs)))
     if parsed.networks:
         words.append("--networks " + " ".join(parsed.networks))
+    if parsed.fraction < 1:
+        words.append(f"--fraction {parsed.fraction:g}")
     write_json(info.folder / "folds.json", {**report, "command": " ".join(words)})
     print(json.dumps(report, indent=1))
 

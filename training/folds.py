@@ -40,8 +40,8 @@ FOLD_RATE = 8e-4
 FOLD_SHARE = {"ravdess": 0.5, "crema_d": 0.4, "savee": 0.05, "tess": 0.05}
 """How often each corpus is drawn on a fold."""
 FOLD_CHANGE = voice.ROUND_TWO.prosody_change
-"""Of pitch and loudness on a fold, in both rounds: the second one is too short for the actors' own
-to fade."""
+"""Of pitch and loudness on a fold, in both rounds: the second one is too short to unlearn the
+actors' own."""
 ROUNDS = 2000
 
 
@@ -160,7 +160,7 @@ def second_round(
         ends[member.name] = voice.train_stage(
             partial(build, widths=member.widths),
             learnt,
-            run / member.name / f"fold{number + 1}-second",
+            run / member.name / f"fold{number + 1}-taught-by-{'-'.join(weights)}",
             _stages(member, epochs or EPOCHS[member.name])[2],
             weights[member.name],
             FOLD_SHARE,
@@ -218,28 +218,29 @@ def measured(
     judged : of each fold, the clips of its actors. logits : of each fold, (n, 7).
     """
     answers = [part.argmax(axis=1) for part in logits]
+    recalls = [
+        unweighted_average_recall(part.labels, given)
+        for part, given in zip(judged, answers, strict=True)
+    ]
     rows = []
-    for part, given in zip(judged, answers, strict=True):
+    for part, given, recall in zip(judged, answers, recalls, strict=True):
         rows.append(
             {
                 "actors": sorted({int(clip.speaker) for clip in part.clips}),
                 "n": len(part),
                 "accuracy": round(float(np.mean(given == part.labels)), 4),
-                "unweighted_average_recall": round(
-                    unweighted_average_recall(part.labels, given), 4
-                ),
+                "unweighted_average_recall": round(recall, 4),
             }
         )
     rng = np.random.default_rng(7)
     drawn = [_mean_recall_of_drawn(judged, answers, rng) for _ in range(ROUNDS)]
     low, high = np.percentile(drawn, [2.5, 97.5])
-    mean = float(np.mean([row["unweighted_average_recall"] for row in rows]))
     together = summary(
         probabilities(np.concatenate(logits)), np.concatenate([part.labels for part in judged])
     )
     return {
         "folds": rows,
-        "mean_unweighted_average_recall": round(mean, 4),
+        "mean_unweighted_average_recall": round(float(np.mean(recalls)), 5),
         "mean_unweighted_average_recall_95": [round(float(low), 4), round(float(high), 4)],
         "all": together,
     }

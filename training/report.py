@@ -257,12 +257,11 @@ def _folds(found: dict[str, Any]) -> str:
     low, high = found["mean_unweighted_average_recall_95"]
     return (
         f"The five subject-wise folds of the literature, by `{found['command']}`: "
-        f"{fold_networks(found)}. No epoch was chosen by anybody who is judged. Seven emotions: "
-        "calm counts as neutral, so that papers with eight are not quite comparable. "
+        f"{fold_networks(found)}. Seven emotions: calm counts as neutral, so that papers with "
+        "eight are not quite comparable. "
         f"Mean UAR **{found['mean_unweighted_average_recall']:.1%}** ({low:.1%} to {high:.1%}, "
-        f"drawing actors anew). {found.get('note', '')}".rstrip()
-        + "\n\n"
-        + _table(["judged actors", "n", "accuracy", "UAR"], rows)
+        "drawing actors anew)."
+        "\n\n" + _table(["judged actors", "n", "accuracy", "UAR"], rows)
     )
 
 
@@ -346,7 +345,7 @@ def _robustness(info: ModelInfo, found: dict[str, Any]) -> str:
     examples = f"{found['n']:,} test examples"
     if info.task == "voice":
         corpora = " and ".join(DATA_SETS[corpus] for corpus in ROBUST_CORPORA)
-        some = f"at most {CLIPS_PER_CELL} clips of each emotion of {corpora}"
+        some = f"at most {CLIPS_PER_CELL} clips of each emotion in each of {corpora}"
         examples += f" ({some})"
     lead = (
         f"Accuracy on {examples}, {clean['accuracy']:.1%} as they are "

@@ -190,7 +190,7 @@ def write_film(pictures: Sequence[NDArray[np.uint8]], path: Path) -> None:
 def tones(data: Path | None) -> tuple[list[NDArray[np.float32]], list[str]]:
     """Two recordings (n,) at 16 kHz, and the emotions the model names for them.
 
-    Test speakers of RAVDESS where `data` has them; else a synthetic voice, slow and fast.
+    Actor 2 of RAVDESS, a test speaker, where `data` has her; else a synthetic voice, slow and fast.
     """
     named: dict[str, tuple[float, NDArray[np.float32]]] = {}
     for samples in _recordings(data):
@@ -281,13 +281,15 @@ def run(data: str | None = None, seconds: float = 30.0) -> dict[str, Any]:
 
     Parameters
     ----------
-    data : folder with `fer2013.zip` (or FER2013 itself) and `ravdess.zip`, to take faces and
-        voices from; drawn and synthetic ones by default.
+    data : folder with FER2013 and RAVDESS, as folders or zips, to take faces and voices from;
+        drawn and synthetic ones by default.
 
     Raises
     ------
     DuetError
         When Chromium or playwright is missing, or `data` holds nothing usable.
+    DataSetError
+        When a zip in `data` is damaged.
     """
     _need_browser()
     folder = Path(data) if data else None
