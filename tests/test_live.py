@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -1421,14 +1422,16 @@ def test_tones_need_recordings(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["yunet", "mtcnn"])
 def test_bench_looks_where_the_label_is(name: str):
-    (drawn, *_), _ = live_bench.expressions(None)
-    left, top, width, height = live_bench._plan(drawn, name)["chip"]
+    (drawn, _), _ = live_bench.expressions(None)
+    elsewhere = np.roll(drawn, (20, -60), axis=(0, 1))  # nobody's two pictures have one box
     finder = MtcnnDetector() if name == "mtcnn" else active_detector()
-    canvas = Canvas(av.VideoFrame.from_ndarray(drawn, format="rgb24"), mirrored=True)
-    canvas.mark([Mark(watching.seek(drawn, finder)[0].box, "happy 90%", (200, 30, 30))])
-    shown = drawing.rgb_of(canvas.frame())[:, ::-1]  # the plan is for the film, not its mirror
-    ground = shown[round(top) : round(top + height), round(left) : round(left + width)]
-    assert np.median(ground, axis=(0, 1)) == pytest.approx([200, 30, 30], abs=8)
+    chips = live_bench._plan([drawn, elsewhere], name)["chips"]
+    for picture, (left, top, width, height) in zip([drawn, elsewhere], chips, strict=True):
+        canvas = Canvas(av.VideoFrame.from_ndarray(picture, format="rgb24"), mirrored=True)
+        canvas.mark([Mark(watching.seek(picture, finder)[0].box, "happy 90%", (200, 30, 30))])
+        shown = drawing.rgb_of(canvas.frame())[:, ::-1]  # the plan is for the film, not its mirror
+        ground = shown[round(top) : round(top + height), round(left) : round(left + width)]
+        assert np.median(ground, axis=(0, 1)) == pytest.approx([200, 30, 30], abs=8)
 
 
 def test_bench_reads_when_an_expression_was_named():
@@ -1439,6 +1442,19 @@ def test_bench_reads_when_an_expression_was_named():
         [33.0 * n, 50.0, n >= 10, *(sad if n >= 15 else happy)] for n in range(30)
     ]
     assert live_bench.expression_delays(rows, ["happy", "sad"]) == [pytest.approx(5 * 33.0)]
+    # Where no label stands there is the wall, which is as near to one colour as to another.
+    for row in rows[10:15]:
+        row[3:6] = [135, 128, 128]
+    assert live_bench.expression_delays(rows, ["happy", "sad"]) == [pytest.approx(5 * 33.0)]
+    assert live_bench.expression_delays(rows[:15], ["happy", "sad"]) == []
+
+
+def test_grounds_of_labels_are_farther_apart_than_a_video_makes_them():
+    from core.ui.looks import LOOKS, rgb
+
+    grounds = [np.array(drawing.yuv(rgb(LOOKS[label].colour)), float) for label in EMOTIONS]
+    apart = [np.abs(one - other).sum() for one, other in combinations(grounds, 2)]
+    assert min(apart) > 1.5 * live_bench.SAME_COLOUR
 
 
 def test_bench_says_what_is_missing(monkeypatch: pytest.MonkeyPatch):

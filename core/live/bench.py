@@ -45,6 +45,9 @@ CODE = (256, 452, 16)
 """Left, top and side of the bar code's cells."""
 PATCH = (600, 220, 40)
 """Left, top and side of the patch that is white with the second expression."""
+SAME_COLOUR = 40
+"""By which a label's ground may come back otherwise, over Y, U and V: a video is compressed. What
+is behind it (but for neutral's), and labels of other emotions, are farther off."""
 
 TONE_SECONDS, PAUSE_SECONDS = 2.5, 1.2
 TONE_ROUNDS = 8
@@ -93,8 +96,9 @@ MEASURE = """
     }
     return value;
   };
-  const colour = async (frame) => {
-    const { bytes, luma, second, third, width, height } = await read(frame, plan.chip, true);
+  const colour = async (frame, patch) => {
+    const { bytes, luma, second, third, width, height } =
+      await read(frame, plan.chips[patch], true);
     const half = (plane, step, shift) =>
       bytes[plane.offset + (height >> 2) * plane.stride + (width >> 2) * step + shift];
     const y = grey({ bytes, luma, width, height }, 0.5);
@@ -118,7 +122,7 @@ MEASURE = """
     const sent = found.sent[await number(frame, true)];
     const patch = grey(await read(frame, plan.patch, true), 0.5) > 128 ? 1 : 0;
     found.back.push([time, sent === undefined ? null : time - sent, patch,
-                     ...await colour(frame)]);
+                     ...await colour(frame, patch)]);
   });
 }
 """
@@ -151,7 +155,8 @@ def expressions(data: Path | None) -> tuple[list[NDArray[np.uint8]], list[str]]:
             emotion = sights[0].emotion
             if emotion.confidence > named.get(emotion.label, (0.0,))[0]:
                 named[emotion.label] = (emotion.confidence, picture)
-    best = sorted(named, key=lambda label: -named[label][0])[:2]
+    # Neutral last: its label is grey, as the wall is.
+    best = sorted(named, key=lambda label: (label == "neutral", -named[label][0]))[:2]
     if len(best) < 2:
         raise DuetError("no_face", "No two pictures of different expressions were found in --data.")
     return [named[label][1] for label in best], best
@@ -301,7 +306,7 @@ def run(data: str | None = None, seconds: float = 30.0) -> dict[str, Any]:
         film, voice = Path(temporary, "camera.y4m"), Path(temporary, "microphone.wav")
         write_film(pictures, film)
         _write_voice(recordings, voice)
-        plans = {detector: _plan(pictures[0], detector) for detector, _ in RUNS}
+        plans = {detector: _plan(pictures, detector) for detector, _ in RUNS}
         runs = [
             _measure(detector, viewers, film, voice, plans[detector], shown, seconds)
             for detector, viewers in RUNS
@@ -362,17 +367,17 @@ def _write_voice(recordings: Sequence[NDArray[np.float32]], path: Path) -> None:
     path.write_bytes(wav(np.concatenate(pieces)))
 
 
-def _plan(picture: NDArray[np.uint8], detector: str) -> dict[str, Any]:
+def _plan(pictures: Sequence[NDArray[np.uint8]], detector: str) -> dict[str, Any]:
     """Where the browser has to look. The label stands on the box's upper edge, to the left."""
     finder = MtcnnDetector() if detector == "mtcnn" else active_detector()
-    box = watching.seek(picture, finder)[0].box
-    # The picture comes back mirrored; `chip` is given as in the film, where it lies to the right.
+    boxes = [watching.seek(picture, finder)[0].box for picture in pictures]
+    # Pictures come back mirrored; chips are given as in the film, where they lie to the right.
     return {
         "width": WIDTH,
         "bits": CODE_BITS,
         "code": (CODE[0], CODE[1], CODE_BITS * CODE[2], CODE[2]),
         "patch": (*PATCH, PATCH[2]),
-        "chip": (box.x + box.width - 8, box.y - 11, 8, 8),
+        "chips": [(box.x + box.width - 8, box.y - 11, 8, 8) for box in boxes],
     }
 
 
@@ -441,11 +446,13 @@ def _start(browser: Browser, app: App, plan: Mapping[str, Any]) -> tuple[Page, f
     page = context.new_page()
     page.goto(f"{app.url}/live", timeout=ANSWER_MS)
     page.get_by_text("Settings", exact=True).click()
-    page.get_by_text("Show frame rate and delay").click()
     frame = page.frame_locator("iframe[title*=webrtc]")
     button = frame.get_by_role("button", name="Start")
     button.wait_for()
-    page.wait_for_timeout(1000)  # as a person who looks before pressing; models load meanwhile
+    speed = page.get_by_text("Show frame rate and delay")
+    while not page.get_by_label("Show frame rate and delay").is_checked():
+        speed.click()  # lost where the page is still being drawn
+        page.wait_for_timeout(1000)  # as a person who looks before pressing; models load meanwhile
     begun = time.monotonic()
     button.click()
     page.locator(".st-key-live_faces h2").first.wait_for()
@@ -473,8 +480,8 @@ def expression_delays(rows: Sequence[Sequence[float]], labels: Sequence[str]) ->
 
     Parameters
     ----------
-    rows : of each returned picture: time in ms, delay, patch, and the label's ground in YUV.
-    labels : emotions of the two expressions.
+    rows : of each returned picture: time in ms, delay, patch, and in YUV what is there where the
+        label of that expression stands. labels : emotions of the two expressions.
     """
     from core.ui.looks import LOOKS, rgb
 
@@ -483,8 +490,8 @@ def expression_delays(rows: Sequence[Sequence[float]], labels: Sequence[str]) ->
     for before, row in pairwise(rows):
         if row[2] != before[2]:
             since = row[0]
-        nearest = int(np.abs(colours - np.array(row[3:6])).sum(axis=1).argmin())
-        if since is not None and nearest == row[2]:
+        apart = np.abs(colours[int(row[2])] - np.array(row[3:6])).sum()
+        if since is not None and apart < SAME_COLOUR:
             delays.append(row[0] - since)
             since = None
     return delays
