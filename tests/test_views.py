@@ -171,7 +171,11 @@ def test_pitch_and_loudness_change_in_the_second_round_and_on_folds_alone(
 ) -> None:
     member = voice.MEMBERS[0]
     assert [stage.prosody_change for stage in member.stages()] == [0, 0, 1]
-    assert [stage.prosody_change for stage in folds._stages(member, (3, 2, 2))] == [0, 1, 1]
+    assert [stage.prosody_change for stage in folds._stages(folds.lasting(member, (3, 2, 2)))] == [
+        0,
+        1,
+        1,
+    ]
     clips = tuple(voices.Clip("ravdess", str(n), "1", "happy", "train") for n in range(64))
     parts = tuple(np.full((60, COLUMNS), 2, np.float16) for _ in clips)
     caught = []

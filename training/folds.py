@@ -81,7 +81,11 @@ def folds(
     known = [member.name for member in voice.MEMBERS]
     if unknown := [name for name in members if name not in known]:
         raise DataSetError(f"There is no network {unknown[0]!r}; known: {', '.join(known)}.")
-    chosen = [member for member in voice.MEMBERS if not members or member.name in members]
+    chosen = [
+        lasting(member, epochs or EPOCHS[member.name])
+        for member in voice.MEMBERS
+        if not members or member.name in members
+    ]
     seed = voice.MEMBERS[0].seed
     everything = voices.load(data, run.parent / "cache", voice.VARIANTS, seed, split_of)
     everything = voice.share_of(everything, fraction, seed)
@@ -91,22 +95,18 @@ def folds(
     checks.told(others.labels, (), "The other corpora")
     there = [actors for actors in RAVDESS_FOLDS if _spoken_by(everything, actors).any()]
     learnt = [everything.where(~_spoken_by(everything, actors)) for actors in there]
-    ends = {
-        member.name: first_round(build, member, others, learnt, run, epochs) for member in chosen
-    }
+    ends = {member.name: first_round(build, member, others, learnt, run) for member in chosen}
     clips = everything.where(voice.originals(everything))
     judged = [clips.where(_spoken_by(clips, actors)) for actors in there]
     logits = []
     for number, part in enumerate(judged):
         weights = {name: of_folds[number] for name, of_folds in ends.items()}
-        taught = second_round(build, chosen, learnt[number], run, number, weights, epochs)
+        taught = second_round(build, chosen, learnt[number], run, number, weights)
         logits.append(voice.logits_together(build, taught, part))
     return {
         **measured(judged, logits),
-        "epochs": {member.name: list(epochs or EPOCHS[member.name]) for member in chosen},
-        "filling_epochs": {
-            member.name: filling_epochs((epochs or EPOCHS[member.name])[0]) for member in chosen
-        },
+        "epochs": {member.name: list(member.epochs) for member in chosen},
+        "filling_epochs": {member.name: member.filling for member in chosen},
         "date": datetime.now(UTC).date().isoformat(),
     }
 
@@ -117,18 +117,17 @@ def first_round(
     others: voices.Voices,
     learnt: Sequence[voices.Voices],
     run: Path,
-    epochs: Epochs | None = None,
 ) -> list[Path]:
     """One network's weights after the other corpora and each fold's own training data, `learnt`."""
     widths = partial(build, widths=member.widths)
-    first, second, _ = _stages(member, epochs or EPOCHS[member.name])
+    first, second, _ = _stages(member)
     place = run / member.name
     print(f"{member.name} network, other corpora", flush=True)
     filled = pretrained(
         widths,
         others,
         place / FOLDER,
-        first.schedule.lasting(filling_epochs(first.schedule.epochs)),
+        member.filling_schedule(),
         first.dropout,
         voice.MAX_FRAMES,
     )
@@ -148,7 +147,6 @@ def second_round(
     run: Path,
     number: int,
     weights: Mapping[str, Path],
-    epochs: Epochs | None = None,
 ) -> dict[str, Path]:
     """Each network's weights after the second round of fold `number`, counted from 0.
 
@@ -164,7 +162,7 @@ def second_round(
             partial(build, widths=member.widths),
             learnt,
             run / member.name / f"fold{number + 1}-taught-by-{'-'.join(weights)}",
-            _stages(member, epochs or EPOCHS[member.name])[2],
+            _stages(member)[2],
             weights[member.name],
             FOLD_SHARE,
             keep="last",
@@ -173,9 +171,9 @@ def second_round(
     return ends
 
 
-def filling_epochs(epochs: int) -> int:
-    """Of filling in what is blanked, before so many on the other corpora."""
-    return math.ceil(FILLING_SHARE * epochs)
+def lasting(member: voice.Member, epochs: Epochs) -> voice.Member:
+    """A network that is trained for so long, and that fills in what is blanked first."""
+    return replace(member, filling=math.ceil(FILLING_SHARE * epochs[0]), epochs=epochs)
 
 
 def split_of(_: voices.Clip) -> str:
@@ -183,25 +181,14 @@ def split_of(_: voices.Clip) -> str:
     return "train"
 
 
-def _stages(member: voice.Member, epochs: Epochs) -> tuple[voice.Stage, voice.Stage, voice.Stage]:
-    first, second, third = (
-        replace(
-            stage,
-            schedule=replace(
-                stage.schedule, epochs=count, decay_epochs=None, seed=member.seed + number
-            ),
-        )
-        for number, (stage, count) in enumerate(
-            zip((*voice.STAGES, voice.ROUND_TWO), epochs, strict=True)
-        )
-    )
-    longer = replace(first.schedule, decay_epochs=round(1.2 * epochs[0]))
+def _stages(member: voice.Member) -> tuple[voice.Stage, voice.Stage, voice.Stage]:
+    first, second, third = member.stages()
     higher = replace(second.schedule, learning_rate=FOLD_RATE)
     sooner = replace(
         third.schedule, learning_rate=FOLD_RATE, warmup_epochs=second.schedule.warmup_epochs
     )
     return (
-        replace(first, schedule=longer),
+        first,
         replace(second, schedule=higher, prosody_change=FOLD_CHANGE),
         replace(third, schedule=sooner, prosody_change=FOLD_CHANGE),
     )
