@@ -1425,7 +1425,9 @@ def test_bench_looks_where_the_label_is(name: str):
     (drawn, _), _ = live_bench.expressions(None)
     elsewhere = np.roll(drawn, (20, -60), axis=(0, 1))  # nobody's two pictures have one box
     finder = MtcnnDetector() if name == "mtcnn" else active_detector()
-    chips = live_bench._plan([drawn, elsewhere], name)["chips"]
+    plan = live_bench._plan([drawn, elsewhere], name)
+    assert plan["detector"] == finder.name
+    chips = plan["chips"]
     for picture, (left, top, width, height) in zip([drawn, elsewhere], chips, strict=True):
         canvas = Canvas(av.VideoFrame.from_ndarray(picture, format="rgb24"), mirrored=True)
         canvas.mark([Mark(watching.seek(picture, finder)[0].box, "happy 90%", (200, 30, 30))])

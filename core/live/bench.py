@@ -368,11 +368,15 @@ def _write_voice(recordings: Sequence[NDArray[np.float32]], path: Path) -> None:
 
 
 def _plan(pictures: Sequence[NDArray[np.uint8]], detector: str) -> dict[str, Any]:
-    """Where the browser has to look. The label stands on the box's upper edge, to the left."""
+    """Where the browser has to look. The label stands on the box's upper edge, to the left.
+
+    `detector` is the one in use, which is MTCNN where there is no YuNet.
+    """
     finder = MtcnnDetector() if detector == "mtcnn" else active_detector()
     boxes = [watching.seek(picture, finder)[0].box for picture in pictures]
     # Pictures come back mirrored; chips are given as in the film, where they lie to the right.
     return {
+        "detector": finder.name,
         "width": WIDTH,
         "bits": CODE_BITS,
         "code": (CODE[0], CODE[1], CODE_BITS * CODE[2], CODE[2]),
@@ -416,7 +420,7 @@ def _measure(
     trips = [row[1] for rows in found for row in rows if row[1] is not None and row[1] >= 0]
     named = [delay for rows in found for delay in expression_delays(rows, labels)]
     return {
-        "detector": detector,
+        "detector": plan["detector"],
         "viewers": viewers,
         "start_to_face_named_s": round(max(starts), 2),
         "frames_a_second_least": round(min(rates), 1),
