@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import analysis, media, models
+from core.datasets import DataSetError, Files
 from core.errors import DuetError
 from core.face.classify import classify
 from core.face.detect import MtcnnDetector, active_detector
@@ -80,6 +80,8 @@ def run(
     ------
     DuetError
         When an input cannot be read or analysed, or a model is missing.
+    DataSetError
+        When `data` is neither a folder nor a zip, or a damaged one.
     """
     described = machine()
     faces = faces_of(Path(data), 32) if data else None
@@ -226,7 +228,10 @@ def _photo_stages(picture: bytes, runs: int) -> tuple[dict[str, Times], NDArray[
 
 
 def _mtcnn_stage(picture: bytes, runs: int) -> dict[str, Times]:
-    """How long MTCNN takes to find the faces, whichever detector is active."""
+    """How long MTCNN takes to find the faces, whichever detector is active.
+
+    Nothing where it is not there or finds none.
+    """
     try:
         detector = MtcnnDetector()
     except WeightsMissingError:
@@ -240,6 +245,8 @@ def _mtcnn_stage(picture: bytes, runs: int) -> dict[str, Times]:
         classify(np.stack(framed), model)
 
     pixels = media.decode_image(picture, "photo").pixels
+    if not detector.detect(pixels):
+        return {}
     jobs: dict[str, Callable[[], object]] = {
         "photo with mtcnn: detect": lambda: detector.detect(pixels),
         "photo with mtcnn: total": whole,
@@ -342,27 +349,38 @@ def _fer_litert(path: Path) -> Callable[[NDArray[np.uint8]], object]:
 def faces_of(path: Path, count: int) -> NDArray[np.uint8]:
     """(n, 48, 48): up to `count` pictures of FER2013's PrivateTest, evenly over its classes.
 
+    Those that cannot be read are left out.
+
     Raises
     ------
     DuetError
         `not_found` when `path` holds none.
+    DataSetError
+        When `path` is neither a folder nor a zip, or a damaged one.
     """
     if (path / "fer2013.zip").is_file():
         path = path / "fer2013.zip"
-    if path.is_dir():
-        names = sorted(str(p) for p in path.rglob("PrivateTest_*.jpg"))
-        contents = [Path(name).read_bytes() for name in _evenly(names, count)]
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(n for n in archive.namelist() if "PrivateTest_" in n)
-            contents = [archive.read(name) for name in _evenly(names, count)]
-    else:
-        contents = []
-    decoded = [cv2.imdecode(np.frombuffer(c, np.uint8), cv2.IMREAD_GRAYSCALE) for c in contents]
+    files = Files(path)
+    names = [name for name in files.names if "PrivateTest_" in name]
+    decoded = [_grey(files, name) for name in _evenly(names, count)]
     faces = [face for face in decoded if face is not None and face.shape == (FACE_SIZE, FACE_SIZE)]
     if not faces:
-        raise DuetError("not_found", f"{path} holds no pictures of FER2013's PrivateTest.")
+        raise DuetError(
+            "not_found", f"{path} holds no pictures of FER2013's PrivateTest that can be read."
+        )
     return np.stack(faces)
+
+
+def _grey(files: Files, name: str) -> NDArray[np.uint8] | None:
+    """(height, width): a picture of a data set, or None when it cannot be read."""
+    try:
+        content = files.read(name)
+    except DataSetError:
+        return None
+    if not content:  # OpenCV takes this for a fault of ours
+        return None
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+    return None if decoded is None else np.asarray(decoded, np.uint8)
 
 
 def _evenly(names: list[str], count: int) -> list[str]:

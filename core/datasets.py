@@ -14,22 +14,38 @@ class DataSetError(Exception):
     """The data are not there or not as expected; the message says what to do."""
 
 
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
+"""What `zipfile` raises where bytes of a zip are wrong. A RuntimeError asks for a password or for
+an unknown compression, an OSError stands for a place outside the file, a ValueError for a name
+that is no text."""
+
+
 class Files:
     """The files below a folder or inside a zip, by their path relative to it."""
 
     def __init__(self, path: Path | str) -> None:
+        """List them.
+
+        Raises
+        ------
+        DataSetError
+            When `path` is neither a folder nor a zip, or cannot be read.
+        """
         self.path = Path(path)
         self._zip: zipfile.ZipFile | None = None
+        try:
+            self.names = sorted(name for name in self._listed() if not _is_hidden(name))
+        except _DAMAGE:
+            raise DataSetError(f"{self.path} is damaged or cannot be read.") from None
+
+    def _listed(self) -> list[str]:
         if self.path.is_dir():
-            self.names = sorted(
-                p.relative_to(self.path).as_posix() for p in self.path.rglob("*") if p.is_file()
-            )
-        elif zipfile.is_zipfile(self.path):
+            found = (path for path in self.path.rglob("*") if path.is_file())
+            return [path.relative_to(self.path).as_posix() for path in found]
+        if zipfile.is_zipfile(self.path):
             self._zip = zipfile.ZipFile(self.path)
-            self.names = sorted(n for n in self._zip.namelist() if not n.endswith("/"))
-        else:
-            raise DataSetError(f"{self.path} is neither a folder nor a zip file.")
-        self.names = [n for n in self.names if not _is_hidden(n)]
+            return [name for name in self._zip.namelist() if not name.endswith("/")]
+        raise DataSetError(f"{self.path} is neither a folder nor a zip file.")
 
     def read(self, name: str) -> bytes:
         """The content of one file.
@@ -45,7 +61,7 @@ class Files:
                 return self._zip.read(name)
             except KeyError:
                 raise missing from None
-            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+            except _DAMAGE:
                 raise DataSetError(f"{name} in {self.path} is damaged.") from None
         path = self.path / name
         if not path.resolve().is_relative_to(self.path.resolve()):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -204,9 +205,21 @@ def decode_audio(data: bytes, name: str = UNNAMED) -> Recording:
 # --- files and their kinds ---------------------------------------------------------------------
 
 
+_JOINERS = "\u200c\u200d"
+"""They part and join letters (Persian) and pictures (emoji)."""
+
+
 def printable(name: str) -> str:
-    """Without control characters, so that a name cannot disturb a terminal or a page."""
-    return "".join(c if c.isprintable() else "?" for c in name)
+    """Without control characters, so that a name cannot disturb a terminal or a page.
+
+    Spaces of any width and joiners stay: they stand in names that systems give.
+    """
+    return "".join(c if _is_harmless(c) else "?" for c in name)
+
+
+def _is_harmless(character: str) -> bool:
+    space = unicodedata.category(character) == "Zs"
+    return character.isprintable() or space or character in _JOINERS
 
 
 def _clipped(name: str) -> str:
@@ -498,8 +511,14 @@ def _rgb_or_rgba(image: Image) -> Image:
     from PIL.Image import fromarray
 
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
-        grey = np.asarray(image) >> 8
-        return fromarray(grey.clip(0, 255).astype(np.uint8)).convert("RGB")
+        deep = np.asarray(image)
+        grey = fromarray((deep >> 8).clip(0, 255).astype(np.uint8))
+        if not image.has_transparency_data:
+            return grey.convert("RGB")
+        rgba = grey.convert("RGBA")
+        opaque = deep != image.info["transparency"]
+        rgba.putalpha(fromarray(opaque.astype(np.uint8) * np.uint8(255)))
+        return rgba
     mode = "RGBA" if image.has_transparency_data else "RGB"
     return image if image.mode == mode else image.convert(mode)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,11 +50,20 @@ class ModelInfo:
     def evaluation(self) -> dict[str, Any]:
         """`evaluation.json`, or an empty dict when the model comes without one."""
         try:
-            found = json.loads((self.folder / "evaluation.json").read_text())
+            text = (self.folder / "evaluation.json").read_text()
+            found = json.loads(text, parse_float=_finite, parse_constant=_finite)
         except (OSError, ValueError, RecursionError):
             return {}
         usable = isinstance(found, dict) and isinstance(found.get("splits"), dict)
         return found if usable else {}
+
+
+def _finite(number: str) -> float:
+    """A number of a JSON file; a ValueError for NaN, Infinity and 1e999, which are none."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number} is no finite number")
+    return value
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ VARIABLE = "DUET_HOME"
 def own_folder() -> Path | None:
     """The folder named by `DUET_HOME`, or `duet` where this user's programs keep their data.
 
-    None when the user has no home folder.
+    None when the user has no home folder, or `DUET_HOME` names that of nobody.
     """
-    if named := os.environ.get(VARIABLE):
-        return Path(named).expanduser()
     try:
+        if named := os.environ.get(VARIABLE):
+            return Path(named).expanduser()
         if sys.platform == "darwin":
             return Path.home() / "Library" / "Application Support" / "duet"
         return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "duet"

@@ -275,6 +275,24 @@ def test_models_lists_what_is_installed_and_how_good_it_is(tmp_path, monkeypatch
     assert listed["evaluation"] == evaluation
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_an_evaluation_with_a_number_that_is_none_counts_as_absent(
+    tmp_path, monkeypatch, capsys, number
+):
+    monkeypatch.setattr(models, "MODELS_FOLDER", tmp_path)
+    write_model(tmp_path, "good")
+    evaluation = f'{{"splits": {{"test": {{"accuracy": {number}}}}}}}'
+    (tmp_path / "good" / "evaluation.json").write_text(evaluation)
+    assert main(["models", "--json"]) == 0
+    (listed,) = json_lines(capsys.readouterr().out)
+    assert listed["evaluation"] == {}
+
+
+def test_a_home_of_nobody_is_no_home(monkeypatch):
+    monkeypatch.setenv("DUET_HOME", "~nobody-is-called-that/duet")
+    assert main(["models"]) == 0
+
+
 def test_models_tells_of_broken_folders(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(models, "MODELS_FOLDER", tmp_path)
     write_model(tmp_path, "good")
@@ -397,6 +415,31 @@ def test_an_output_that_is_closed_early_is_no_fault(files):
     assert process.returncode == 0
     assert "Traceback" not in complaints
     assert "BrokenPipe" not in complaints
+
+
+def redirected(arguments: str, where: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", f'"$0" -m core {arguments} {where}', sys.executable],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("arguments", ["models", "models --json"])
+def test_an_output_that_was_closed_beforehand_is_no_fault(arguments):
+    done = redirected(arguments, ">&-")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk to try")
+@pytest.mark.parametrize("arguments", ["models", "models --json", "analyze /no/such.jpg --json"])
+def test_a_full_disk_gets_one_sentence(arguments):
+    done = redirected(arguments, ">/dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "The output cannot be used: No space left on device.\n"
 
 
 NOT_TO_PREDICT = ("tensorflow", "keras", "streamlit", "plotly", "pandas", "librosa", "sklearn")

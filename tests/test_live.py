@@ -11,13 +11,14 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import av
 import cv2
@@ -30,8 +31,10 @@ from streamlit.testing.v1 import AppTest
 
 from core import bench, media
 from core.__main__ import main as command_line
+from core.datasets import DataSetError, Files
 from core.errors import DuetError
 from core.face.detect import MtcnnDetector, active_detector
+from core.face.mtcnn import WeightsMissingError
 from core.fusion import fuse, together
 from core.labels import EMOTIONS
 from core.live import bench as live_bench
@@ -54,6 +57,7 @@ from core.ui import live as live_ui
 from core.ui.devices import Devices
 from core.ui.samples import drawn_face, synthetic_voice
 from core.voice import Evidence
+from tests.data_makers import fer2013
 from tests.test_pages import face_result, prediction, voice_result
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,10 +149,10 @@ def test_a_lost_face_is_told_once_and_comes_back_under_a_new_number():
         assert len(tracker.motions()) == 1
         tracker.update(0.4 + step / 10, [])
     assert tracker.motions() == ()  # hidden at once
-    assert tracker.lost(1.0) == []
+    assert tracker.lost(1.0) == {}
     assert tracker.update(1.0, [box]) == [1]  # back before it was forgotten
-    assert tracker.lost(1.1 + FORGET_SECONDS) == [1]
-    assert tracker.lost(9.0) == []
+    assert tracker.lost(1.1 + FORGET_SECONDS) == {1: True}
+    assert tracker.lost(9.0) == {}
     assert tracker.update(9.0, [box]) == [2]
 
 
@@ -156,7 +160,8 @@ def test_what_was_found_only_once_is_no_face():
     tracker = Tracker()
     tracker.update(0, [Box(100, 100, 80, 100)])
     assert tracker.motions() == ()
-    assert tracker.lost(10) == []
+    assert tracker.lost(10) == {1: False}
+    assert tracker.lost(10) == {}
 
 
 boxes = st.builds(
@@ -345,6 +350,52 @@ def test_rows_are_half_a_second_apart_though_it_listens_more_often():
         moments.pop(0)
     times = [tick.time for tick in made.journal.ticks()]
     assert np.diff(times) == pytest.approx(TICK_SECONDS)
+
+
+class Worked:
+    """Takes the place of the event that ends a worker: waiting passes at once, until `end`."""
+
+    def __init__(self, moment: list[float], end: float) -> None:
+        self.moment, self.end = moment, end
+
+    def wait(self, seconds: float) -> bool:
+        self.moment[0] += seconds
+        return self.is_set()
+
+    def is_set(self) -> bool:
+        return self.moment[0] >= self.end
+
+
+@pytest.mark.parametrize("cost", [0.05, 0.3, 0.4, 1.0])
+def test_rows_stand_for_as_long_as_they_were_shown(monkeypatch: pytest.MonkeyPatch, cost: float):
+    moment = [100.0]
+    made = Director(Settings(mode="voice"), clock=lambda: moment[0])
+    made._audio_time = np.inf
+
+    def listen(_: float) -> None:
+        moment[0] += cost
+        made._voice = reading("sad")
+
+    monkeypatch.setattr(made, "_listen", listen)
+    made._follow(cast(threading.Event, Worked(moment, 160.0)))
+    made.pause(True)
+    moment[0] += 600
+    made.pause(False)
+    made._follow(cast(threading.Event, Worked(moment, moment[0] + 60)))
+    summary = made.journal.summary()
+    assert summary.seconds["voice"]["sad"] == pytest.approx(120, abs=2)
+    assert summary.duration == pytest.approx(120, abs=2)
+    assert max(row.seconds for row in made.journal.ticks()) < 1.1
+
+
+def test_a_row_claims_no_more_than_a_few_ticks():
+    kept = Journal()
+    kept.add(5.0, Tick(0, heard="silence"))
+    kept.add(65.0, Tick(0, heard="silence"), after=5.0)
+    kept.add(65.75, Tick(0, heard="silence"), after=64.0)  # not the row before
+    assert [row.seconds for row in kept.ticks()] == [
+        journal.LONGEST_TICK_SECONDS, TICK_SECONDS, TICK_SECONDS,
+    ]  # fmt: skip
 
 
 def test_the_app_leaves_no_core_to_threads_that_spin():
@@ -846,6 +897,21 @@ def test_a_failing_look_is_counted_and_the_next_one_answers(
     monkeypatch.setattr(watching, "look", sometimes)
     assert feed(director, voice, lambda: director.now().faces)
     assert any(text.startswith(directing.NOT_READ) for text in director.now().faults)
+
+
+def test_what_was_found_only_once_is_not_remembered(
+    director: Director, monkeypatch: pytest.MonkeyPatch
+):
+    found = iter(range(100))
+
+    def elsewhere(*_: object) -> list[watching.Sight]:
+        return [watching.Sight(Box(1000 * next(found), 0, 80, 100), prediction("happy"))]
+
+    monkeypatch.setattr(watching, "look", elsewhere)
+    for number in range(50):
+        director._look(directing._Fresh(picture(), float(number)))
+    assert len(director._minds) <= FORGET_SECONDS + 1
+    assert texts_of(director) == []
 
 
 def test_a_missing_model_is_said(director: Director, monkeypatch: pytest.MonkeyPatch):
@@ -1355,6 +1421,9 @@ def test_a_page_that_was_cut_off_before_its_places_were_known_is_drawn_once_more
 def test_bench_makes_its_own_film_and_voice(tmp_path: Path):
     pictures, labels = live_bench.expressions(None)
     assert labels[0] != labels[1]
+    for shown, label in zip(pictures, labels, strict=True):
+        (sight,) = watching.look(shown, load(find("face")))
+        assert sight.emotion.label == label
     live_bench.write_film(pictures, tmp_path / "film.y4m")
     frame = 640 * 480 * 3 // 2 + len("FRAME\n")
     size = (tmp_path / "film.y4m").stat().st_size
@@ -1362,6 +1431,35 @@ def test_bench_makes_its_own_film_and_voice(tmp_path: Path):
     recordings, tones = live_bench.tones(None)
     assert tones[0] != tones[1]
     assert all(len(recording) > 16_000 for recording in recordings)
+
+
+class Blind:
+    """A detector that finds no face."""
+
+    name = "mtcnn"
+
+    def detect(self, rgb: np.ndarray) -> list[Any]:
+        return []
+
+
+def test_bench_takes_only_faces_that_every_detector_finds(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(live_bench, "MtcnnDetector", Blind)
+    with pytest.raises(DuetError, match="No two pictures"):
+        live_bench.expressions(None)
+
+
+def test_bench_says_that_mtcnn_is_missing(monkeypatch: pytest.MonkeyPatch):
+    def missing() -> None:
+        raise WeightsMissingError("the package mtcnn is not installed")
+
+    monkeypatch.setattr(live_bench, "MtcnnDetector", missing)
+    with pytest.raises(DuetError, match="but the package mtcnn is not installed"):
+        live_bench.expressions(None)
+
+
+def test_bench_leaves_out_mtcnn_where_it_finds_no_face(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bench, "MtcnnDetector", Blind)
+    assert bench._mtcnn_stage(bench.photo_with_face(None), 1) == {}
 
 
 def test_bench_takes_voices_from_folders_and_zips(tmp_path: Path):
@@ -1413,6 +1511,65 @@ def test_damaged_data_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str
     (tmp_path / "ravdess.zip").write_bytes(b"no zip")
     assert command_line(["bench", "--tones", "test", "--data", str(tmp_path)]) == 1
     assert "ravdess.zip is neither a folder nor a zip file. [not_found]" in capsys.readouterr().err
+
+
+def zipped(path: Path, contents: dict[str, bytes], kind: int = zipfile.ZIP_DEFLATED) -> bytes:
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("fer2013", []), ("fer2013", ["--live"]), ("ravdess", ["--tones", "test"])],
+)
+def test_a_zip_without_its_list_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    name: str, arguments: list[str],
+):  # fmt: skip
+    monkeypatch.setattr(live_bench, "_need_browser", lambda: None)
+    path = tmp_path / f"{name}.zip"
+    path.write_bytes(zipped(path, {"a.jpg": b"a"}).replace(b"PK\x01\x02", b"PK\x01\x00"))
+    assert command_line(["bench", *arguments, "--data", str(tmp_path)]) == 1
+    told = f"{name}.zip is damaged or cannot be read. [not_found]\n"
+    assert capsys.readouterr().err.endswith(told)
+
+
+def test_whatever_is_wrong_with_a_zip_is_a_fault_of_the_data(tmp_path: Path):
+    path, rng = tmp_path / "a.zip", np.random.default_rng(1)
+    whole = zipped(path, {f"\u00e9{number}.jpg": rng.bytes(30) for number in range(3)})
+    listed = whole.index(b"PK\x01\x02")
+    for _ in range(500):
+        spoilt = bytearray(whole)
+        for place in rng.integers(rng.choice([0, listed]), len(whole), 2):
+            spoilt[place] = rng.integers(256)
+        path.write_bytes(spoilt)
+        with suppress(DataSetError):
+            files = Files(path)
+            for name in files.names:
+                with suppress(DataSetError):
+                    files.read(name)
+
+
+def test_faces_that_cannot_be_read_are_left_out(tmp_path: Path):
+    fer2013(tmp_path, held_out=2, suffix=".jpg")
+    faces = bench.faces_of(tmp_path, 14)
+    assert faces.shape == (14, 48, 48)
+    pictures = sorted((tmp_path / "fer2013").rglob("PrivateTest_*"))
+    pictures[0].write_bytes(b"")
+    pictures[1].write_bytes(b"no picture")
+    np.testing.assert_array_equal(bench.faces_of(tmp_path, 14), faces[2:])
+    path = tmp_path / "fer2013.zip"
+    contents = {picture.name: picture.read_bytes() for picture in pictures}
+    last = contents[pictures[-1].name]
+    whole = zipped(path, contents, zipfile.ZIP_STORED)
+    path.write_bytes(whole.replace(last, last[:-1] + b"x"))  # unlike its checksum
+    assert len(bench.faces_of(tmp_path, 14)) == 11
+    for picture in pictures:
+        picture.write_bytes(b"")
+    with pytest.raises(DuetError, match="that can be read"):
+        bench.faces_of(tmp_path / "fer2013", 14)
 
 
 def test_tones_need_recordings(tmp_path: Path):

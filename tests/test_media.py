@@ -81,6 +81,17 @@ def test_names_are_made_printable():
     assert media.decode_audio(make.wav(make.tone(0.5)), "a\nb").source == "a?b"
 
 
+def test_spaces_and_joiners_stay_in_names():
+    for name in (
+        "Screenshot 9.41\u202fAM.jpg",
+        "\u3000\u00a0",
+        "\u06cc\u200c\u0631",
+        "\u2764\u200d",
+    ):
+        assert media.printable(name) == name
+    assert media.printable("a\u202eb\u2066c\u200bd\u2028e\x00f\tg") == "a?b?c?d?e?f?g"
+
+
 @pytest.mark.parametrize("decode", [media.decode_image, media.decode_audio])
 def test_long_names_are_clipped_in_messages_only(decode):
     name = "n" * 300
@@ -186,6 +197,15 @@ def test_16_bit_grey_keeps_its_range():
     assert (pixels[:, 32:] == 255).all()
     middle = make.save(Image.fromarray(np.full((48, 64), 32768, np.uint16)), "PNG")
     assert (media.decode_image(middle).pixels == 128).all()
+
+
+def test_transparent_16_bit_grey_becomes_white():
+    grey = np.full((48, 64), 32768, np.uint16)
+    grey[:, :32], grey[:, 32:40] = 1000, 1001
+    pixels = media.decode_image(make.save(Image.fromarray(grey), "PNG", transparency=1000)).pixels
+    assert (pixels[:, :32] == 255).all()
+    assert (pixels[:, 32:40] == 3).all()
+    assert (pixels[:, 40:] == 128).all()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])

@@ -143,6 +143,24 @@ def test_moments_are_where_the_attention_is(speech):
     assert first.end - first.start < 0.6
 
 
+@pytest.mark.parametrize("step", [0, 3, -3, -1])
+@pytest.mark.parametrize("quiet", [0.0, 0.6, 1.5])
+def test_moments_beside_the_words_are_whole_too(speech, step, quiet):
+    class Attentive(FakeModel):
+        def __call__(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+            out = super().__call__(batch)
+            out["scores"][0, step] = 9.0
+            return out
+
+    samples = np.concatenate([silence(quiet), speech[: 2 * SAMPLE_RATE], silence(quiet)])
+    result = analyze_voice(recording(samples), Attentive())
+    (moment,) = result.moments
+    assert 0 <= moment.start < moment.end <= result.duration
+    assert moment.end - moment.start == pytest.approx(voice.SHORTEST_MOMENT_SECONDS, abs=1e-6)
+    strongest = result.attention_times[result.attention.argmax()]
+    assert moment.start < min(strongest, result.duration) <= moment.end
+
+
 @pytest.mark.parametrize(
     ("samples", "code"),
     [
@@ -170,6 +188,16 @@ def test_quality_notes_name_what_is_wrong_and_nothing_else(speech):
     assert codes(padded * np.float32(0.004)) == {"quiet"}
     hiss = np.random.default_rng(0).normal(0, 0.4 * speech.std(), len(padded))
     assert "noisy" in codes(padded + hiss)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [(3.4, "3 dB below speech"), (-0.3, "0 dB below speech"), (-11.2, "11 dB above speech")],
+)
+def test_how_loud_the_background_is(speech, monkeypatch, ratio, words):
+    monkeypatch.setattr(voice, "_signal_to_noise_db", lambda *_: ratio)
+    (note,) = analyze_voice(recording(speech), FakeModel()).quality
+    assert note.message == f"The background is loud ({words})."
 
 
 def test_the_shipped_model_answers_alike_whatever_surrounds_the_speech(speech):

@@ -26,7 +26,8 @@ from core import bench, media
 from core.datasets import Files, locate
 from core.driving import App, browser_path, chromium, running_app
 from core.errors import DuetError
-from core.face.detect import MtcnnDetector, active_detector
+from core.face.detect import Detector, MtcnnDetector, active_detector
+from core.face.mtcnn import WeightsMissingError
 from core.live import drawing, listening, watching
 from core.live.director import Director
 from core.live.settings import Settings
@@ -146,20 +147,36 @@ def expressions(data: Path | None) -> tuple[list[NDArray[np.uint8]], list[str]]:
     """Two pictures (480, 640, 3) RGB of one face each, and the two emotions the model names.
 
     From FER2013's held-out faces where `data` has them; else a drawn face, and the same with its
-    mouth turned upside down.
+    mouth turned upside down. Every detector of `RUNS` finds the face.
     """
+    finders = [_finder(detector) for detector in dict(RUNS)]
     named: dict[str, tuple[float, NDArray[np.uint8]]] = {}
     for picture in _pictures(data):
         sights = watching.look(picture, load(find("face")))
         if len(sights) == 1:
             emotion = sights[0].emotion
-            if emotion.confidence > named.get(emotion.label, (0.0,))[0]:
+            better = emotion.confidence > named.get(emotion.label, (0.0,))[0]
+            if better and all(watching.seek(picture, finder) for finder in finders):
                 named[emotion.label] = (emotion.confidence, picture)
     # Neutral last: its label is grey, as the wall is.
     best = sorted(named, key=lambda label: (label == "neutral", -named[label][0]))[:2]
     if len(best) < 2:
         raise DuetError("no_face", "No two pictures of different expressions were found in --data.")
     return [named[label][1] for label in best], best
+
+
+def _finder(detector: str) -> Detector:
+    """MTCNN, or the detector in use, which is MTCNN too where there is no YuNet.
+
+    Raises
+    ------
+    DuetError
+        `no_detector` when it is not there.
+    """
+    try:
+        return MtcnnDetector() if detector == "mtcnn" else active_detector()
+    except WeightsMissingError as error:
+        raise DuetError("no_detector", f"bench --live needs MTCNN, but {error}.") from None
 
 
 def _pictures(data: Path | None) -> Iterator[NDArray[np.uint8]]:
@@ -169,7 +186,7 @@ def _pictures(data: Path | None) -> Iterator[NDArray[np.uint8]]:
             yield media.decode_image(photo, "photo").pixels
         return
     drawn = media.decode_image(bench.photo_with_face(None), "drawn face").pixels.copy()
-    yield drawn
+    yield drawn.copy()
     mouth = (slice(264, 346), slice(253, 387))
     drawn[mouth] = drawn[mouth][::-1]
     yield drawn
@@ -368,11 +385,8 @@ def _write_voice(recordings: Sequence[NDArray[np.float32]], path: Path) -> None:
 
 
 def _plan(pictures: Sequence[NDArray[np.uint8]], detector: str) -> dict[str, Any]:
-    """Where the browser has to look. The label stands on the box's upper edge, to the left.
-
-    `detector` is the one in use, which is MTCNN where there is no YuNet.
-    """
-    finder = MtcnnDetector() if detector == "mtcnn" else active_detector()
+    """Where the browser has to look. The label stands on the box's upper edge, to the left."""
+    finder = _finder(detector)
     boxes = [watching.seek(picture, finder)[0].box for picture in pictures]
     # Pictures come back mirrored; chips are given as in the film, where they lie to the right.
     return {

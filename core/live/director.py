@@ -597,10 +597,11 @@ class Director:
         return Reading(label, emotion, doubtful)
 
     def _lose(self, moment: float) -> None:
-        for number in self._tracker.lost(moment):
+        for number, counted in self._tracker.lost(moment).items():
             self._minds.pop(number, None)
-            self._met.discard(number)
-            self.journal.happened(moment, f"Face {number} was lost.")
+            if counted:
+                self._met.discard(number)
+                self.journal.happened(moment, f"Face {number} was lost.")
 
     def _publish(self, motions: list[Motion], known: dict[int, Reading], moment: float) -> None:
         for motion in motions:
@@ -641,8 +642,8 @@ class Director:
         else:
             self._together = self._fused = None
         if moment - self._noted > TICK_SECONDS - HOP_SECONDS / 2:
+            self.journal.add(moment, self._row(moment), after=self._noted)
             self._noted = moment
-            self.journal.add(moment, self._row(moment))
 
     def _listen(self, moment: float) -> None:
         before = self._heard.state if self._heard else None
@@ -723,6 +724,7 @@ class Director:
 
     def _forget_now(self) -> None:
         """After a pause, what was before it says nothing about now."""
+        self._noted = -math.inf
         self._forget_faces()
         self._ring.clear()
         self._listener.forget()

@@ -18,6 +18,10 @@ from core.results import Agreement, Prediction
 TICK_SECONDS = 0.5
 """One row of the journal stands for this long at first."""
 
+LONGEST_TICK_SECONDS = 4 * TICK_SECONDS
+"""A busy machine notes rows less often; each stands for the time until the next one, but for no
+longer than this: a pause is no row's time."""
+
 MOST_TICKS = 3600
 """Half an hour of rows of 0.5 s. When there are more, every second row of the older half goes and
 its neighbour stands for both: the memory stays bounded however long the session."""
@@ -153,10 +157,17 @@ class Journal:
         with self._lock:
             return self._since_start(time)
 
-    def add(self, time: float, tick: Tick) -> None:
-        """Note what is shown at `time`, on the caller's clock; `tick.time` is set here."""
+    def add(self, time: float, tick: Tick, after: float = -math.inf) -> None:
+        """Note what is shown at `time`, on the caller's clock; `tick.time` is set here.
+
+        Where the last row is that of the time `after`, it stands for all until this one.
+        """
         with self._lock:
             row = replace(tick, time=self._since_start(time))
+            last = self._ticks[-1] if self._ticks else None
+            if last and math.isfinite(after) and last.time == self._since_start(after):
+                seconds = min(row.time - last.time, LONGEST_TICK_SECONDS)
+                self._ticks[-1] = replace(last, seconds=seconds)
             # A recording is noted when it is over; rows stand in the order of their beginnings.
             insort(self._ticks, row, key=lambda tick: tick.time)
             if len(self._ticks) > MOST_TICKS:

@@ -119,12 +119,11 @@ class Tracker:
                 numbers[index] = self._add(time, found[index])
         return [numbers[index] for index in range(len(found))]
 
-    def lost(self, time: float) -> list[int]:
-        """Forget the faces not seen for `forget_seconds`; the numbers of those that counted."""
+    def lost(self, time: float) -> dict[int, bool]:
+        """Forget the faces not seen for `forget_seconds`; by number, whether they counted."""
         limit = time - self._forget_seconds
         gone = [number for number, track in self._tracks.items() if track.motion.time < limit]
-        tracks = [self._tracks.pop(number) for number in gone]
-        return [track.motion.number for track in tracks if track.looks >= self._certain_looks]
+        return {number: self._tracks.pop(number).looks >= self._certain_looks for number in gone}
 
     def motions(self) -> tuple[Motion, ...]:
         """Of all faces that count and are in sight, by number."""

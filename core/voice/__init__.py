@@ -146,7 +146,7 @@ def analyze_voice(recording: Recording, model: Model) -> VoiceResult:
     weights = evidence.overall_attention()
     emotion = _prediction(evidence.logits(weights))
     timeline = _timeline(evidence, segments, emotion)
-    moments = _moments(evidence, weights, emotion, segments)
+    moments = _moments(evidence, weights, emotion, segments, recording.duration)
     done = time.perf_counter()
     return VoiceResult(
         source=recording.source,
@@ -225,14 +225,17 @@ def _moments(
     weights: NDArray[np.float64],
     emotion: Prediction,
     segments: list[tuple[float, float]],
+    duration: float,
 ) -> tuple[Moment, ...]:
     """Stretches with more attention than an even spread would give them, widened to 0.25 s.
 
-    None where a network attends to everything alike.
+    None where a network attends to everything alike. `duration` : of the recording, in seconds;
+    at its edges a widened stretch is shifted inward.
     """
     if not np.ptp(evidence.scores, axis=0).any():
         return ()
-    begin, end = segments[0][0], segments[-1][1]
+    begin = max(0.0, segments[0][0] - SPEECH_MARGIN_SECONDS)
+    end = min(duration, segments[-1][1] + SPEECH_MARGIN_SECONDS)
     attention = weights.mean(axis=1)
     for_answer = evidence.evidence[..., EMOTIONS.index(emotion.label)]
     contribution = (weights * for_answer).sum(axis=1) / weights.shape[1]
@@ -240,13 +243,13 @@ def _moments(
     edges = np.flatnonzero(np.diff(np.r_[False, strong, False].astype(int)))
     found = []
     for first, last in edges.reshape(-1, 2):
-        start = evidence.times[first] - evidence.step_seconds / 2
-        stop = evidence.times[last - 1] + evidence.step_seconds / 2
+        start = max(begin, evidence.times[first] - evidence.step_seconds / 2)
+        stop = min(end, evidence.times[last - 1] + evidence.step_seconds / 2)
         missing = max(0.0, SHORTEST_MOMENT_SECONDS - (stop - start)) / 2
         found.append(
             Moment(
-                start=float(max(begin, start - missing)),
-                end=float(min(end, stop + missing)),
+                start=float(max(begin, min(start - missing, end - SHORTEST_MOMENT_SECONDS))),
+                end=float(min(end, max(stop + missing, begin + SHORTEST_MOMENT_SECONDS))),
                 share=float(attention[first:last].sum()),
                 contribution=float(contribution[first:last].sum()),
             )
@@ -269,7 +272,9 @@ def _quality(recording: Recording, segments: list[tuple[float, float]]) -> tuple
         )
     ratio = _signal_to_noise_db(recording.samples, segments)
     if ratio is not None and ratio < NOISY_SNR_DB:
-        notes.append(QualityNote("noisy", f"The background is loud ({ratio:.0f} dB below speech)."))
+        level = round(ratio)
+        apart = f"{abs(level)} dB {'above' if level < 0 else 'below'} speech"
+        notes.append(QualityNote("noisy", f"The background is loud ({apart})."))
     return tuple(notes)
 
 
