@@ -66,6 +66,13 @@ class Job:
     """Seconds since the epoch."""
     pid: int = 0
     stopped: bool = False
+    begun: float = 0.0
+    """When it was last begun or gone on with; 0 in runs of earlier versions."""
+
+    @property
+    def at_work_since(self) -> float:
+        """Seconds since the epoch."""
+        return self.begun or self.started
 
     @property
     def folder(self) -> Path:
@@ -210,7 +217,7 @@ def _begin(job: Job, free: IO[str]) -> Job:
             pass_fds=(free.fileno(),),  # the lock is held until the process ends
         )
     threading.Thread(target=process.wait, daemon=True).start()  # else it stays as a zombie
-    begun = Job(**{**asdict(job), "pid": process.pid, "stopped": False})
+    begun = Job(**{**asdict(job), "pid": process.pid, "stopped": False, "begun": time.time()})
     _write(begun)
     return begun
 

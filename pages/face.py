@@ -28,7 +28,7 @@ def show(media: Media, result: ImageResult) -> None:
     else:
         no_map(result.model)
     with st.expander("Details", icon=":material/list:", key="face_details"):
-        details(result, chosen)
+        details(media, result, chosen)
 
 
 def why(media: Media, face: FaceResult, mirrored: bool) -> None:
@@ -60,15 +60,15 @@ def no_map(model: str) -> None:
     )
 
 
-def details(result: ImageResult, chosen: int) -> None:
+def details(media: Media, result: ImageResult, chosen: int) -> None:
     """Numbers for those who want them."""
     face = result.faces[chosen]
     box = face.box
+    taken = ", as the camera took it, not mirrored" if media.origin == "camera" else ""
     lines = [
-        f"Picture: {result.width} x {result.height} px; detector `{result.detector}`, "
-        f"score {face.detection_score:.2f}",
+        f"Picture: {sizes(result)}; detector `{result.detector}`, score {face.detection_score:.2f}",
         f"Box: x {box.x:.0f}, y {box.y:.0f}, {box.width:.0f} x {box.height:.0f} px"
-        " (from the top left of the picture as the camera took it)",
+        f" (from the top left of the analysed picture{taken})",
     ]
     if face.landmarks:
         points = ", ".join(
@@ -80,6 +80,15 @@ def details(result: ImageResult, chosen: int) -> None:
     lines += cards.model_facts(engine.offered("face"), result.model)
     st.markdown("\n".join(f"- {line}" for line in lines))
     views.framed(face)
+
+
+def sizes(result: ImageResult) -> str:
+    """The size of the picture, and that at which it was analysed where it was reduced."""
+    analysed = (result.width, result.height)
+    original = (result.original_width, result.original_height)
+    if original in (analysed, (0, 0)):
+        return f"{result.width} x {result.height} px"
+    return "{} x {} px, analysed at {} x {} px".format(*original, *analysed)
 
 
 entry.through_home()

@@ -83,9 +83,12 @@ def installed() -> None:
                 st.info(
                     engine.no_model("face" if task == "face" else "voice"), icon=":material/info:"
                 )
-            for number, info in enumerate(infos):
-                default = " (in use)" if number == 0 and len(infos) > 1 else ""
-                st.markdown(f"{cards.model_line(info)}{default}  \n{cards.headline(info)}")
+            names = [info.name for info in infos]
+            chosen = st.session_state.get(f"{task}_model")
+            used = chosen if chosen in names else next(iter(names), None)
+            for info in infos:
+                in_use = " (in use)" if info.name == used and len(infos) > 1 else ""
+                st.markdown(f"{cards.model_line(info)}{in_use}  \n{cards.headline(info)}")
         st.markdown(f"**Face detector:** {engine.detector_sentence()}")
         for number, folder in enumerate(engine.broken()):
             engine.show_trouble(

@@ -114,7 +114,7 @@ def at_work(job: Job) -> None:
     found = jobs.progress(job)
     left = "" if found.seconds_left is None else f"; about {minutes(found.seconds_left)} left"
     st.progress(found.share, f"{found.words}{left}")
-    st.caption(f"Running for {minutes(time.time() - job.started)}.")
+    st.caption(f"Running for {minutes(time.time() - job.at_work_since)}.")
     st.button(
         "Stop",
         icon=":material/stop:",
@@ -225,7 +225,7 @@ def new(busy: bool) -> None:
         return
     data = local.data_folder()
     if data is None:
-        cards.empty("model_training", local.MISSING, "train_empty")
+        cards.empty("model_training", local.missing(), "train_empty")
         return
     form(data, busy)
 

@@ -147,6 +147,9 @@ def test_recorder(page: Page, app: App):
     answer(page, "voice_answer")
     assert page.locator(".st-key-voice_bars .duet-track").count() == 7
     screenshot(page, "voice-recorder")
+    page.get_by_role("button", name="Remove this recording").click()
+    expect(page.locator(".st-key-voice_empty")).to_be_visible()
+    expect(clock).to_have_text("00:00")  # nothing is left to be played
 
 
 def test_recorder_that_stops_at_a_pause(page: Page, app: App):

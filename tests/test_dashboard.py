@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -19,6 +20,7 @@ from core import datasets, jobs, measures, models, places, reports
 from core.datasets import DataSetError, Files
 from core.errors import DuetError
 from core.predictions import FILE_NAME, Predictions, read_predictions, write_predictions
+from core.ui import datasets as local
 from core.ui import plots
 from tests.test_pages import ROOT, calm, go, start, words
 
@@ -629,6 +631,26 @@ def test_a_cell_lists_its_examples_or_shows_them(
     assert "is no picture" in words(app).replace("\\", "")
 
 
+def test_visitors_are_not_told_of_a_sidebar_that_they_do_not_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for owner, sentence in (
+        ("everyone", "name their folder in the sidebar"),
+        ("nobody", "whoever runs Duet can name their folder in DUET_DATA."),
+    ):
+        monkeypatch.setenv("DUET_OWNER", owner)
+        app = view(go(start(), "models"), "One model")
+        app.button_group(key="section").set_value("Confusion").run()
+        app.selectbox(key="true").set_value("disgust")
+        app.selectbox(key="answer").set_value("happy").run()
+        calm(app)
+        said = "\n".join(caption.value for caption in app.caption)
+        assert sentence in said
+        assert ("sidebar" in said) is (owner == "everyone")
+        with pytest.raises(DuetError, match=sentence):
+            local.example("test/happy/PrivateTest_1.jpg", "face")
+
+
 def _jpeg() -> bytes:
     import cv2
 
@@ -730,6 +752,15 @@ def test_own_models_are_marked_and_never_the_default(second: Path) -> None:
     app = view(go(start(), "models"), "One model")
     app.selectbox(key="model").set_value("face-cnn-own-1").run()
     assert "Your own" in words(app)
+
+
+def test_mapped_models_of_one_title_are_told_apart(second: Path) -> None:
+    title = models.find("face").title
+    choice = go(start(), "data_map").selectbox(key="model")
+    assert [name for name in choice.options if name.startswith(title)] == [
+        f"{title} (face-cnn)",
+        f"{title} (face-cnn-own-1)",
+    ]
 
 
 # --- training from the app ----------------------------------------------------------------------
@@ -842,6 +873,26 @@ def test_a_run_outlives_whoever_began_it_and_is_found_again(
     calm(app)
     assert "Stopped. It goes on from the last finished epoch." in words(app)
     assert app.button(key=f"resume_{job.id}").label == "Go on"
+
+
+def test_a_run_that_goes_on_counts_from_when_it_went_on(
+    fake: Callable[[str], None], tmp_path: Path
+) -> None:
+    job = jobs.start("face-cnn", tmp_path, 3, 0.5)
+    has_begun(job)
+    jobs.stop(job)
+    ended()
+    (job,) = jobs.jobs()
+    known = {name: value for name, value in vars(job).items() if name != "begun"}
+    written = json.dumps(known | {"started": time.time() - 48 * 3600})  # by an earlier version
+    (job.folder / "job.json").write_text(written)
+    (job,) = jobs.jobs()
+    jobs.resume(job)
+    has_begun(job, epochs=2)
+    text = words(go(start(), "train"))
+    assert re.search(r"Running for \d+ s\.", text)
+    assert time.strftime("begun %Y-%m-%d %H:%M", time.localtime(job.started)) in text
+    assert job.at_work_since == job.started  # as long as nothing else is known
 
 
 def test_a_failed_run_says_why(fake: Callable[[str], None], tmp_path: Path) -> None:

@@ -129,7 +129,14 @@ class FakeAnalysis:
         found = tuple(self.face(EMOTIONS[3 - i], 60 + 130 * i) for i in range(self.faces))
         height, width = picture.pixels.shape[:2]
         return ImageResult(
-            name or "", width, height, "yunet", face_model or "", found, {"total": 9.0}
+            name or "",
+            width,
+            height,
+            "yunet",
+            face_model or "",
+            found,
+            {"total": 9.0},
+            *picture.original_size,
         )
 
 
@@ -302,6 +309,27 @@ def test_a_model_that_knows_no_places_shows_no_map(
     assert not [box for box in app.selectbox if (box.key or "").startswith("evidence_")]
 
 
+def test_details_of_a_reduced_picture_state_both_sizes(analysis: FakeAnalysis) -> None:
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(FACE[1])) as face:
+        face.resize((2400, 2400 * face.height // face.width)).save(buffer, "JPEG")
+        height = 2400 * face.height // face.width
+    app = upload(start("face"), "face", ("large.jpg", buffer.getvalue()))
+    text = words(app)
+    assert f"Picture: 2400 x {height} px, analysed at 1920 x {height * 4 // 5} px; detec" in text
+    assert "from the top left of the analysed picture)" in text
+    assert "camera" not in text.split("Box: ")[1].split("\n")[0]
+
+
+def test_details_speak_of_the_camera_where_it_took_the_picture(analysis: FakeAnalysis) -> None:
+    app = start("face")
+    app.camera_input(key="face_camera").set_value(("shot.jpg", FACE[1], "image/jpeg")).run()
+    calm(app)
+    text = words(app)
+    assert "as the camera took it" in text
+    assert "analysed at" not in text
+
+
 def test_the_emotion_that_was_asked_about_stays(analysis: FakeAnalysis) -> None:
     app = upload(start("face"), "face", FACE)
     (asked,) = [box for box in app.selectbox if (box.key or "").startswith("evidence_")]
@@ -408,6 +436,50 @@ def test_another_model_reads_the_kept_picture_again(analysis: FakeAnalysis) -> N
     assert len(analysis.calls) == 2  # the first answer was kept
 
 
+@pytest.mark.parametrize(
+    ("page", "file", "name"), [("face", FACE, "fake-face"), ("voice", VOICE, "fake-voice")]
+)
+def test_another_model_of_the_same_name_reads_the_kept_file_again(
+    analysis: FakeAnalysis,
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+    file: tuple[str, bytes],
+    name: str,
+) -> None:
+    app = upload(start(page), page, file)
+    app.run()
+    assert analysis.calls == [(file[0], name)]
+    known = [replace(one, sha256="another") for one in models.installed()[0]]
+    monkeypatch.setattr(models, "installed", lambda folder=None: (known, []))
+    app.run()
+    calm(app)
+    assert analysis.calls == [(file[0], name)] * 2
+
+
+def test_models_of_one_title_are_told_apart(
+    analysis: FakeAnalysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [replace(one, title="A network") for one in models.installed()[0]]
+    known.append(replace(info("third-face", "face"), title="Another"))
+    monkeypatch.setattr(models, "installed", lambda folder=None: (known, []))
+    app = upload(start("face"), "face", FACE)
+    choice = app.selectbox(key="face_model")
+    assert choice.options == ["A network (fake-face)", "A network (other-face)", "Another"]
+    choice.set_value("other-face").run()
+    calm(app)
+    assert analysis.calls[-1] == ("face.jpg", "other-face")
+
+
+def test_home_names_the_model_that_the_session_chose(analysis: FakeAnalysis) -> None:
+    app = start()
+    (used,) = [line for line in words(app).splitlines() if "(in use)" in line]
+    assert used.startswith("**Fake Face**")
+    upload(go(app, "face"), "face", FACE)
+    app.selectbox(key="face_model").set_value("other-face").run()
+    (used,) = [line for line in words(go(app, "home")).splitlines() if "(in use)" in line]
+    assert used.startswith("**Other Face**")
+
+
 def test_a_model_is_loaded_only_when_it_is_chosen(
     analysis: FakeAnalysis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -474,9 +546,48 @@ def test_a_camera_picture_is_taken_over_and_the_camera_goes_off(analysis: FakeAn
 
 def test_a_recording_is_taken_over(analysis: FakeAnalysis) -> None:
     app = start("voice")
-    app.audio_input(key="voice_microphone").set_value(("a.wav", VOICE[1], "audio/wav")).run()
+    app.audio_input(key="voice_microphone_0").set_value(("a.wav", VOICE[1], "audio/wav")).run()
     calm(app)
     assert "Sounds sad" in words(app)
+    assert app.audio_input(key="voice_microphone_0").value  # goes on showing it
+
+
+@pytest.mark.parametrize(("page", "shelf"), [("voice", "voice"), ("hybrid", "hybrid_recording")])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_removed_recording_leaves_the_recorder_and_the_server_too(
+    analysis: FakeAnalysis,
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+    shelf: str,
+    hidden: bool,
+) -> None:
+    gone: list[str] = []
+    monkeypatch.setattr(
+        MemoryUploadedFileManager,
+        "remove_file",
+        lambda self, session_id, file_id: gone.append(file_id),
+    )
+    app = start(page)
+    recorder = app.audio_input(key=f"{shelf}_microphone_0")
+    recorder.set_value(("a.wav", VOICE[1], "audio/wav")).run()
+    calm(app)
+    if hidden:
+        app.button_group(key=f"{shelf}_way").set_value("Upload").run()
+    assert not gone
+    app.button(key=f"{shelf}_remove").click().run()
+    calm(app)
+    assert not keep_of(app, shelf)
+    assert len(gone) == 1
+    app.button_group(key=f"{shelf}_way").set_value("Record").run()
+    calm(app)
+    (recorder,) = app.audio_input
+    assert recorder.key == f"{shelf}_microphone_1"
+    assert recorder.value is None
+
+
+def test_the_recorder_without_a_way_for_the_keyboard_says_so(no_models: Path) -> None:
+    toggle = start("voice").toggle(key="voice_hands_free")
+    assert "needs a mouse or touch" in toggle.help
 
 
 def test_removing_forgets_the_file_and_its_answers(analysis: FakeAnalysis) -> None:
@@ -755,6 +866,15 @@ def test_long_recordings_are_thinned_for_the_screen() -> None:
     assert np.all(np.diff(thin[:, 0]) > 0)
 
 
+def test_unsure_answers_are_called_so_at_a_glance(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(st, "html", drawn.append)
+    cards.overview([("a.jpg", [prediction("sad", 0.9), prediction("happy", 0.45)])], "overview")
+    table = "".join(drawn)
+    assert f"{cards.symbol(looks.LOOKS['sad'].icon)}sad 90%" in table
+    assert f"{cards.symbol('question_mark')}unsure: perhaps happy 45%" in table
+
+
 def test_timeline_leaves_gaps_where_nobody_speaks() -> None:
     points = [
         TimelinePoint(0, 3, prediction("sad")),
@@ -775,11 +895,16 @@ def test_timeline_leaves_gaps_where_nobody_speaks() -> None:
 
 
 def test_exports_hold_every_answer() -> None:
-    image = ImageResult("a, b.jpg", 640, 480, "yunet", "m", (face_result("happy"),) * 2, {})
+    found = (face_result("happy"),) * 2
+    image = ImageResult("a, b.jpg", 640, 480, "yunet", "m", found, {}, 1280, 960)
     voice = voice_result("sad")
     rows = exports.faces_csv([image]).splitlines()
     assert len(rows) == 3
     assert rows[1].startswith('"a, b.jpg",1,happy,0.8,False')
+    sizes = ("width", "height", "original_width", "original_height")
+    assert [[row[name] for name in sizes] for row in csv.DictReader(rows)] == [
+        ["640", "480", "1280", "960"]
+    ] * 2
     assert len(exports.voices_csv([voice]).splitlines()) == 1 + 1 + 6
     known = fake_fuse(image, voice, 1)
     sides = list(csv.DictReader(exports.hybrid_csv(known).splitlines()))

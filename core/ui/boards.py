@@ -167,7 +167,7 @@ def examples(info: ModelInfo, found: Predictions, words: Sequence[str], key: str
         st.caption("There is no such example.")
         return
     if local.data_folder() is None:
-        st.caption(local.MISSING)
+        st.caption(local.missing())
         names = [{"file": str(i), "answer": w} for i, w in zip(found.ids, words, strict=True)]
         st.dataframe(names, height=240, hide_index=True, key=f"{key}_names")
         return

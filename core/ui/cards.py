@@ -7,7 +7,8 @@ at any width and takes its colours from the theme in use.
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
@@ -174,6 +175,16 @@ def timings(milliseconds: dict[str, float]) -> str:
     return ", ".join(f"{stage} {value:.1f} ms" for stage, value in milliseconds.items())
 
 
+def titles(infos: Iterable[ModelInfo]) -> dict[str, str]:
+    """Name -> title of each model, with the name behind it where several have the same title."""
+    infos = list(infos)
+    count = Counter(info.title for info in infos)
+    return {
+        info.name: info.title if count[info.title] == 1 else f"{info.title} ({info.name})"
+        for info in infos
+    }
+
+
 def model_line(info: ModelInfo) -> str:
     """The model in one line of Markdown."""
     size = f"{info.parameters / 1e6:.1f} M parameters, {info.bytes / 1e6:.1f} MB"
@@ -245,17 +256,23 @@ def overview(rows: Sequence[tuple[str, Sequence[Prediction] | str]], key: str) -
         if isinstance(answers, str):
             found = f"no answer: {html.escape(answers)}"
         else:
-            found = ", ".join(
-                f'<span style="--c:{LOOKS[e.label].colour};white-space:nowrap">'
-                f"{symbol(LOOKS[e.label].icon)}{e.label} {_short(e.confidence)}</span>"
-                for e in answers
-            )
+            found = ", ".join(map(_brief, answers))
         lines.append(f"<tr><td>{html.escape(title)}</td><td>{found}</td></tr>")
     with st.expander(f"All {len(rows)} at a glance", icon=":material/table_rows:", key=key):
         st.html(
             '<table class="duet-table"><thead><tr><th scope="col">file</th>'
             f'<th scope="col">answer</th></tr></thead><tbody>{"".join(lines)}</tbody></table>'
         )
+
+
+def _brief(emotion: Prediction) -> str:
+    """The answer in a few words, beside its icon; unsure ones are called so."""
+    look = LOOKS[emotion.label]
+    icon, doubt = ("question_mark", "unsure: perhaps ") if emotion.unsure else (look.icon, "")
+    return (
+        f'<span style="--c:{look.colour};white-space:nowrap">'
+        f"{symbol(icon)}{doubt}{emotion.label} {_short(emotion.confidence)}</span>"
+    )
 
 
 def statement(icon_name: str, text: str) -> None:

@@ -23,6 +23,15 @@ MISSING = (
     f"The data sets are not here: name their folder in the sidebar, or in {VARIABLE} before the "
     "app starts. It holds fer2013, ravdess, crema_d, savee and tess, as zips or folders."
 )
+NOT_HERE = (
+    "The pictures and recordings are not on this server; whoever runs Duet can name their folder "
+    f"in {VARIABLE}."
+)
+
+
+def missing() -> str:
+    """What to do where the data sets are not here, for those who can do it."""
+    return MISSING if owner.here() else NOT_HERE
 
 
 def data_folder() -> Path | None:
@@ -33,7 +42,10 @@ def data_folder() -> Path | None:
     named = st.session_state.get(SETTING) or os.environ.get(VARIABLE)
     if not named:
         return None
-    folder = Path(named).expanduser()
+    try:
+        folder = Path(named).expanduser()
+    except RuntimeError:  # `~name` of nobody
+        return None
     return folder if datasets.present(folder) else None
 
 
@@ -82,12 +94,13 @@ def example(name: str, task: Task) -> bytes:
     """
     folder = data_folder()
     if folder is None:
-        raise DuetError("not_found", MISSING)
+        raise DuetError("not_found", missing())
     corpus, inside = datasets.set_of(name, task)
     known = corpus == "fer2013" or corpus in datasets.CORPORA
     path = datasets.locate(folder, corpus) if known else None
     if path is None:
-        raise DuetError("not_found", f"{corpus} is not in {folder}; put its zip or folder there.")
+        where = f"in {folder}; put its zip or folder there" if owner.here() else "on this server"
+        raise DuetError("not_found", f"{corpus} is not {where}.")
     try:
         return opened(str(path), path.stat().st_mtime).read(inside)
     except (DataSetError, OSError) as error:

@@ -142,14 +142,29 @@ def worth_keeping(value: Any) -> bool:
     return not (isinstance(value, Trouble) and value.code in INSTALLATION)
 
 
-def face_key(media: Media, model: str | None) -> tuple[str, str, str]:
+Version = tuple[str, str]
+"""Name of a model and SHA-256 of its file: another model may get the name of one that is gone."""
+
+Key = tuple[str, str, str, str]
+"""Under what a result is remembered: kind, media id, version of the model."""
+
+
+def version(task: Task, name: str | None) -> Version:
+    """Which model is meant by `name`, the default one without; no SHA-256 where there is none."""
+    for info in offered(task):
+        if name in (None, info.name):
+            return (info.name, info.sha256)
+    return (name or "", "")
+
+
+def face_key(media: Media, model: Version) -> Key:
     """Under what the faces of a picture are remembered."""
-    return ("face", media.id, model or "")
+    return ("face", media.id, *model)
 
 
-def voice_key(media: Media, model: str | None) -> tuple[str, str, str]:
+def voice_key(media: Media, model: Version) -> Key:
     """Under what the speech of a recording is remembered."""
-    return ("voice", media.id, model or "")
+    return ("voice", media.id, *model)
 
 
 def face(media: Media, model: str | None) -> ImageResult | Trouble:
@@ -166,7 +181,8 @@ def face(media: Media, model: str | None) -> ImageResult | Trouble:
             )
         return result
 
-    return keep.remembered(face_key(media, model), lambda: attempt(job), worth_keeping)
+    key = face_key(media, version("face", model))
+    return keep.remembered(key, lambda: attempt(job), worth_keeping)
 
 
 def voice(media: Media, model: str | None) -> VoiceResult | Trouble:
@@ -183,7 +199,8 @@ def voice(media: Media, model: str | None) -> VoiceResult | Trouble:
             )
         return result
 
-    return keep.remembered(voice_key(media, model), lambda: attempt(job), worth_keeping)
+    key = voice_key(media, version("voice", model))
+    return keep.remembered(key, lambda: attempt(job), worth_keeping)
 
 
 def together(picture: ImageResult, recording: VoiceResult, which: int) -> HybridResult | Trouble:

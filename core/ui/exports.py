@@ -41,13 +41,17 @@ def _emotion(emotion: Prediction) -> dict[str, Any]:
 
 
 def faces_csv(results: Iterable[ImageResult]) -> str:
-    """One row a face."""
+    """One row a face; its box lies in the analysed picture, `width` x `height`."""
     return table(
         {
             "source": result.source,
             "face": number,
             **_emotion(face.emotion),
             **{f"box_{name}": value for name, value in face.box.to_dict().items()},
+            "width": result.width,
+            "height": result.height,
+            "original_width": result.original_width,
+            "original_height": result.original_height,
             "detection_score": round(face.detection_score, 4),
             "quality": " ".join(note.code for note in face.quality),
             "detector": result.detector,

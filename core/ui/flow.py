@@ -11,7 +11,7 @@ import streamlit as st
 from core.models import Task
 from core.results import ImageResult, Prediction, VoiceResult
 from core.ui import cards, engine, exports, inputs, keep
-from core.ui.engine import Trouble
+from core.ui.engine import Key, Trouble, Version
 from core.ui.keep import Media
 
 R = TypeVar("R", ImageResult, VoiceResult)
@@ -32,7 +32,7 @@ class Course(Generic[R]):
     """What is being done while a file is analysed."""
     sample: str
     """What a sample is."""
-    key: Callable[[Media, str | None], tuple[str, str, str]]
+    key: Callable[[Media, Version], Key]
     """(media, model) -> under what the result is remembered."""
     analyse: Callable[[Media, str | None], R | Trouble]
     show: Callable[[Media, R], None]
@@ -53,8 +53,10 @@ def follow(course: Course[R]) -> None:
         inputs.sample(shelf, course.task)
         return
 
-    def key_of(media: Media) -> tuple[str, str, str]:
-        return course.key(media, model)
+    version = engine.version(course.task, model)
+
+    def key_of(media: Media) -> Key:
+        return course.key(media, version)
 
     def analyse(media: Media) -> R | Trouble:
         return course.analyse(media, model)

@@ -11,7 +11,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import DeletedFile, UploadedFile
 
-from core.ui import engine, keep
+from core.ui import cards, engine, keep
 from core.ui.keep import Media
 from core.ui.samples import drawn_face, synthetic_voice
 
@@ -53,8 +53,10 @@ def _take(shelf: str, key: str, origin: keep.Origin, name: str, single: bool) ->
     for file in files:
         called = f"{name} {keep.count(shelf)}" if name else file.name
         came.append(Media(called, file.getvalue(), origin))
-        if origin != "microphone":  # the recorder stays and goes on showing its recording
-            _discard(file)
+        if origin == "microphone":  # the recorder stays and goes on showing its recording
+            st.session_state.setdefault(_recorded_key(shelf), []).append(file.file_id)
+        else:
+            _discard(file.file_id)
     keep.take(shelf, *came, single=single)
     if origin == "upload":
         keep.count(key.rsplit("_", 1)[0])  # a fresh uploader, ready for the next files
@@ -70,16 +72,25 @@ def _held(value: Any) -> list[UploadedFile]:
     return [file for file in files if file is not None and not isinstance(file, DeletedFile)]
 
 
-def _discard(file: UploadedFile) -> None:
+def _recorded_key(shelf: str) -> str:
+    """Where in the session the recordings are named that Streamlit keeps for the recorder."""
+    return f"duet.recorded.{shelf}"
+
+
+def _discard(file_id: str) -> None:
     """Let Streamlit forget a file whose widget disappears; it would keep it for the session."""
     context = get_script_run_ctx()
     if context and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
-        context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
+        context.uploaded_file_mgr.remove_file(context.session_id, file_id)
+
+
+def _numbered(series: str) -> str:
+    """Key of a widget that is made afresh, and empty, whenever its series counts on."""
+    return f"{series}_{st.session_state.get(f'duet.count.{series}', 0)}"
 
 
 def _uploader(shelf: str, label: str, types: list[str], many: bool) -> None:
-    series = f"{shelf}_upload"
-    key = f"{series}_{st.session_state.get(f'duet.count.{series}', 0)}"
+    key = _numbered(f"{shelf}_upload")
     st.file_uploader(
         label,
         type=types,
@@ -152,6 +163,11 @@ def mirrored() -> bool:
     return bool(st.session_state.get("mirror", True))
 
 
+def _recorder(shelf: str) -> str:
+    """Series of the keys of the shelf's recorders."""
+    return f"{shelf}_microphone"
+
+
 def recording(shelf: str, *, many: bool) -> None:
     """Recorder (stopped by hand, or by itself at a pause) or upload."""
     way = _way(shelf, [RECORD, UPLOAD])
@@ -163,7 +179,7 @@ def recording(shelf: str, *, many: bool) -> None:
     if hands_free:
         _hands_free(shelf, many)
     else:
-        key = f"{shelf}_microphone"
+        key = _numbered(_recorder(shelf))
         st.audio_input(
             "Say a sentence, three seconds or more",
             key=key,
@@ -174,7 +190,8 @@ def recording(shelf: str, *, many: bool) -> None:
         "Stop by itself when I pause",
         key=f"{shelf}_hands_free",
         persist_state="session",
-        help=f"Press the microphone once and speak; {PAUSE_SECONDS:.1f} s of silence end it.",
+        help=f"Press the microphone once and speak; {PAUSE_SECONDS:.1f} s of silence end it. "
+        "Its microphone needs a mouse or touch; the keyboard does not reach it.",
     )
 
 
@@ -190,7 +207,7 @@ def _hands_free(shelf: str, many: bool) -> None:
             recording_color="#c2410c",
             icon_size="2x",
             sample_rate=16_000,
-            key=f"{shelf}_pause",
+            key=f"{_numbered(_recorder(shelf))}_pause",
         )
     if not data:
         return
@@ -224,6 +241,14 @@ def sample(shelf: str, task: str) -> None:
     )
 
 
+def _remove(shelf: str, media_id: str | None = None) -> None:
+    """Callback: forget one item of the shelf, or all of them, and what its recorder holds."""
+    keep.remove(shelf, media_id)
+    for file_id in st.session_state.pop(_recorded_key(shelf), []):
+        _discard(file_id)
+    keep.count(_recorder(shelf))  # a fresh recorder
+
+
 def forget(shelf: str, what: str) -> None:
     """Buttons that remove the item shown, or everything, from the shelf."""
     items = keep.shelf(shelf)
@@ -236,7 +261,7 @@ def forget(shelf: str, what: str) -> None:
             icon=":material/delete:",
             type="tertiary",
             key=f"{shelf}_remove",
-            on_click=keep.remove,
+            on_click=_remove,
             args=(shelf, shown if len(items) > 1 else None),
         )
         if len(items) > 1:
@@ -245,7 +270,7 @@ def forget(shelf: str, what: str) -> None:
                 icon=":material/delete_sweep:",
                 type="tertiary",
                 key=f"{shelf}_remove_all",
-                on_click=keep.remove,
+                on_click=_remove,
                 args=(shelf,),
             )
 
@@ -258,7 +283,8 @@ def model(task: str) -> str | None:
     names = [info.name for info in infos]
     if len(names) == 1:
         return names[0]
-    titles = {info.name: info.title + (", your own" if info.own else "") for info in infos}
+    titles = cards.titles(infos)
+    titles |= {info.name: f"{titles[info.name]}, your own" for info in infos if info.own}
     key = f"{task}_model"
     if st.session_state.get(key) not in names:
         st.session_state.pop(key, None)
