@@ -12,6 +12,7 @@ from core.index import DATA_SETS, FACE_SETS, VOICE_SETS
 from core.labels import EMOTIONS
 from core.ui import cards, choices, dataplots, datasets, entry, explorer, plots
 from core.ui.engine import Trouble
+from core.words import listed
 
 LICENCES = {
     "fer2013": "Kaggle competition data, research use",
@@ -113,11 +114,14 @@ def balance(chosen: pd.DataFrame, which: str) -> str:
     """How even the emotions are, in a sentence."""
     found = chosen["label"].value_counts()
     found = found[found > 0]
+    missing = [name for name in EMOTIONS if name not in found.index]
+    rest = f", {listed(missing)} not at all" if missing else ""
     if found.max() <= 1.05 * found.min():
-        return f"{which}: every emotion is there about as often"
+        every = "every other emotion" if missing else "every emotion"
+        return f"{which}: {every} is there about as often{rest}"
     return (
         f"{which}: {found.index[0]} is there {found.max() / found.min():.1f} times as often as "
-        f"{found.index[-1]}"
+        f"{found.index[-1]}{rest}"
     )
 
 

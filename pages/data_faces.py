@@ -56,8 +56,10 @@ def means(frame: pd.DataFrame) -> None:
         return
     mean, deviation = (found[name].astype(np.float32) for name in ("mean", "deviation"))
     counted = frame["label"].value_counts()
+    there = counted[counted > 0]
     row(
-        "Mean face: thousands of faces on top of each other leave what they share",
+        f"Mean face: {there.min():,} to {there.max():,} faces on top of each other leave what they "
+        "share",
         {name: grey(mean[i], 60, 190) for i, name in enumerate(EMOTIONS)},
         {name: f"{counted.get(name, 0):,} pictures" for name in EMOTIONS},
     )
@@ -134,7 +136,7 @@ def browse(frame: pd.DataFrame) -> None:
         cards.empty("image_search", "No picture fits this choice; widen it.", "wall_empty")
         return
     if datasets.data_folder() is None:
-        cards.empty("folder_off", datasets.MISSING, "wall_missing")
+        cards.empty("folder_off", datasets.missing(), "wall_missing")
         st.dataframe(found[["file", "label", "split"]].head(200), hide_index=True, key="wall_names")
         return
     pages = -(-len(found) // AT_ONCE)
@@ -233,7 +235,7 @@ def changes(frame: pd.DataFrame) -> None:
                 "changed": (after, f"{size} x {size} pixels"),
                 "as the network gets it": (
                     grey(tensor, -2.5, 2.5)[..., 0],
-                    f"mean {abs(tensor.mean()):.2f}, deviation {tensor.std():.2f}",
+                    f"mean {tensor.mean():z.2f}, deviation {tensor.std():.2f}",
                 ),
             }
         )

@@ -16,7 +16,7 @@ from core.ui.engine import Trouble
 from core.words import percent
 
 COLOURS = {"label": "label", "answer": "the model's answer", "right": "right or wrong"}
-KEY = "data_map_points"
+KEY, LIST = "data_map_points", "data_map_list"
 PARAMETER = "example"
 PURITY_NEIGHBOURS = 10
 
@@ -67,6 +67,33 @@ def picked() -> None:
         explorer.choose(PARAMETER, str(data[0] if isinstance(data, list) else data["0"]))
 
 
+def to_choose_from(rows: pd.DataFrame, chosen: str | None) -> None:
+    """The points as a list to choose from, for the keyboard and for screen readers."""
+    ordered = rows.sort_values(["label", "answer", "confidence"], ascending=[True, True, False])
+    words = {
+        str(row.id): f"{row.label}, read as {row.answer} {percent(row.confidence)}: {row.id}"
+        for row in ordered.itertuples()
+    }
+    st.session_state[LIST] = chosen if chosen in words else None
+    st.selectbox(
+        f"Open one of {len(words):,}",
+        list(words),
+        index=None,
+        format_func=words.__getitem__,
+        key=LIST,
+        placeholder="Choose a point, or type what to look for",
+        on_change=named,
+    )
+
+
+def named() -> None:
+    """Callback: the point that was chosen from the list goes into the address."""
+    if name := st.session_state[LIST]:
+        explorer.choose(PARAMETER, name)
+    else:
+        st.query_params.pop(PARAMETER, None)
+
+
 def one(info: ModelInfo, frame: pd.DataFrame) -> None:
     """The map of one model, and the example chosen on it."""
     found, said = explorer.map_of(info), explorer.answers(info)
@@ -87,9 +114,10 @@ def one(info: ModelInfo, frame: pd.DataFrame) -> None:
     plots.show(figure, KEY, rows.round(3).to_dict("records"), picked)
     st.caption(
         f"{found.how} Near each other: alike to the model. The axes mean nothing. "
-        "Hover a point to read it, click it to open it."
+        "Hover a point to read it, click it to open it, or choose it below."
     )
     explorer.traced(f"python -m training map {info.name} --data PATH")
+    to_choose_from(rows, chosen)
     if chosen and len(place):
         opened(chosen, place.iloc[0], info, frame)
 
@@ -102,7 +130,7 @@ def opened(name: str, point: pd.Series, info: ModelInfo, frame: pd.DataFrame) ->
             f"({percent(float(point['confidence']))})"
         )
         if datasets.data_folder() is None:
-            st.caption(datasets.MISSING)
+            st.caption(datasets.missing())
         elif info.task == "face":
             explorer.face(name, frame, partial(explorer.choose, PARAMETER), "example")
         else:
@@ -124,7 +152,9 @@ def page() -> None:
             "map_none",
         )
         return
-    name = choices.one_of_many("Model", list(infos), "model", lambda key: infos[key].title)
+    name = choices.one_of_many(
+        "Model", list(infos), "model", cards.titles(infos.values()).__getitem__
+    )
     one(infos[name], frame)
 
 

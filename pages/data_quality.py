@@ -63,12 +63,14 @@ def one_list(lists: dict[str, pd.DataFrame], frame: pd.DataFrame) -> None:
         return
     shown = found[COLUMNS]
     shown = shown.loc[:, [c for c in COLUMNS if shown[c].notna().any()]]
+    names = found["id"].tolist()
+    key = explorer.table_key("quality_table", names)
     st.dataframe(
         shown.assign(dataset=dataplots.set_names(shown)),
         hide_index=True,
         height=300,
-        key="quality_table",
-        on_select=partial(pick, found["id"].tolist()),
+        key=key,
+        on_select=partial(pick, key, names),
         selection_mode="single-row",
         column_config={"dataset": "data set", "duplicate_of": "copy of"},
     )
@@ -82,16 +84,16 @@ def one_list(lists: dict[str, pd.DataFrame], frame: pd.DataFrame) -> None:
         key="quality_csv",
     )
     if datasets.data_folder() is None:
-        st.caption(datasets.MISSING)
+        st.caption(datasets.missing())
         return
     st.caption("Choose a row, or click a picture, to look at it or to hear it.")
     opened(frame)
     pictured(found[found["dataset"].isin(index.FACE_SETS)])
 
 
-def pick(names: list[str]) -> None:
+def pick(key: str, names: list[str]) -> None:
     """Callback: the chosen row's file goes into the address."""
-    rows = st.session_state["quality_table"].selection.rows
+    rows = st.session_state[key].selection.rows
     if rows and rows[0] < len(names):
         choose(names[rows[0]])
 

@@ -24,6 +24,9 @@ AT_ONCE = 25
 PARAMETER = "clip"
 NOISES = {"white": 0.0, "pink": 1.0, "brown": 2.0}
 
+Spectrograms = tuple[NDArray[np.float64], NDArray[np.int64]]
+"""Of a set: (7, columns, bands) in dB below the loudest cell, and (7,) clips that they sum up."""
+
 
 # --- how emotions sound -------------------------------------------------------------------------
 
@@ -100,46 +103,68 @@ def spectrograms(frame: pd.DataFrame, which: str) -> None:
         explorer.told_trouble(found, "voices_trouble")
         return
     emotion = choices.one_of_few("Emotion", EMOTIONS, "emotion")
-    means = mean_spectrograms(found, frame, which)
     number = EMOTIONS.index(emotion)
-    if np.isnan(means[number]).any():
+    sets = spectrograms_of_sets(found, frame, which, number)
+    if not sets:
         cards.empty("graphic_eq", f"This set has no {emotion}.", "spectrogram_empty")
         return
     centres = mel_centres()
-    others = np.nanmean(np.delete(means, number, axis=0), axis=0)
-    apart = means[number] - others
-    strongest = centres[int(apart.mean(axis=0).argmax())]
+    mean = np.average([s[number] for s, _ in sets], axis=0, weights=[n[number] for _, n in sets])
+    apart = apart_from_others(sets, number)
     left, right = st.columns(2, gap="large")
     with left:
         title = f"{emotion.capitalize()}: mean of all its clips, dB below the loudest sound"
-        figure = dataplots.mean_spectrogram(means[number], centres, title, False)
-        plots.show(figure, "mean_mel", spectrogram_rows(means[number], centres))
+        figure = dataplots.mean_spectrogram(mean, centres, title, False)
+        plots.show(figure, "mean_mel", spectrogram_rows(mean, centres))
     with right:
-        title = f"What sets {emotion} apart: most around {round(strongest, -2):,.0f} Hz"
+        if apart is None:
+            cards.empty("graphic_eq", "There is no other emotion beside it.", "apart_empty")
+            return
+        title = f"What sets {emotion} apart: {strongest(apart, centres)}"
         figure = dataplots.mean_spectrogram(apart, centres, title, True)
         plots.show(figure, "mean_mel_apart", spectrogram_rows(apart, centres))
     st.caption(
         "From the first to the last sound of each clip, all stretched to one length. Right: "
-        "louder (orange) or softer (blue) than the mean of the other emotions. Women and men "
-        "together."
+        "louder (orange) or softer (blue) than the mean of the other emotions, set by set; sets "
+        "weigh as they have clips. Women and men together."
     )
 
 
-def mean_spectrograms(
-    found: dict[str, NDArray[np.uint8]], frame: pd.DataFrame, which: str
-) -> NDArray[np.float64]:
-    """(7, columns, bands): dB below the loudest cell, sets weighing as they have clips."""
-    total = np.zeros(next(iter(found.values())).shape)
-    weight = np.zeros((len(EMOTIONS), 1, 1))
+def spectrograms_of_sets(
+    found: dict[str, NDArray[np.uint8]], frame: pd.DataFrame, which: str, number: int
+) -> list[Spectrograms]:
+    """The mean spectrograms of the sets that are asked for and have the emotion."""
+    sets = []
     for name, means in found.items():
-        if which not in (EVERY_SET, name):
-            continue
         counted = frame.loc[frame["dataset"] == name, "label"].value_counts()
-        n = np.array([counted.get(emotion, 0) for emotion in EMOTIONS])[:, None, None]
-        total += n * means / -2.0
-        weight += n
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(weight > 0, total / weight, np.nan)
+        n = np.array([counted.get(emotion, 0) for emotion in EMOTIONS])
+        n[(means == 255).all(axis=(1, 2))] = 0  # none, or none that can be heard
+        if which in (EVERY_SET, name) and n[number]:
+            sets.append((means / -2.0, n))
+    return sets
+
+
+def apart_from_others(sets: list[Spectrograms], number: int) -> NDArray[np.float64] | None:
+    """(columns, bands): dB above the mean of the other emotions; None where there are none.
+
+    Taken within each set, for each was recorded in its own way and not all have every emotion.
+    """
+    differences, weights = [], []
+    for means, n in sets:
+        others = np.delete(means, number, axis=0)[np.delete(n, number) > 0]
+        if len(others):
+            differences.append(means[number] - others.mean(axis=0))
+            weights.append(n[number])
+    return np.average(differences, axis=0, weights=weights) if differences else None
+
+
+def strongest(apart: NDArray[np.float64], centres: NDArray[np.float64]) -> str:
+    """Where the difference is largest, and which way: `most around 140 Hz, 4.1 dB softer`."""
+    bands = apart.mean(axis=0)
+    band = int(np.abs(bands).argmax())
+    hertz = round(centres[band], -1 if centres[band] < 1000 else -2)
+    way = "louder" if bands[band] > 0 else "softer"
+    return f"most around {hertz:,.0f} Hz, {abs(bands[band]):.1f} dB {way}"
 
 
 def spectrogram_rows(
@@ -172,6 +197,8 @@ def browse(frame: pd.DataFrame) -> None:
     columns = ["dataset", "label", "speaker", "sex", "sentence", "intensity", "split", "duration",
                "pitch", "answer", "confidence", "file"]  # fmt: skip
     shown = part[[name for name in columns if name in part]]
+    names = part["id"].tolist()
+    key = explorer.table_key("clips_table", names)
     st.dataframe(
         shown.assign(
             dataset=dataplots.set_names(shown),
@@ -179,8 +206,8 @@ def browse(frame: pd.DataFrame) -> None:
         ),
         hide_index=True,
         height=280,
-        key="clips_table",
-        on_select=partial(pick, part["id"].tolist()),
+        key=key,
+        on_select=partial(pick, key, names),
         selection_mode="single-row",
         column_config={
             "dataset": "data set",
@@ -196,14 +223,14 @@ def browse(frame: pd.DataFrame) -> None:
     with st.container(border=True, key="clip"):
         if datasets.data_folder() is None:
             st.markdown(explorer.facts(frame[frame["id"] == picked].iloc[0]))
-            st.caption(datasets.MISSING)
+            st.caption(datasets.missing())
         else:
             explorer.clip(picked, frame)
 
 
-def pick(names: list[str]) -> None:
+def pick(key: str, names: list[str]) -> None:
     """Callback: the chosen row's clip goes into the address."""
-    rows = st.session_state["clips_table"].selection.rows
+    rows = st.session_state[key].selection.rows
     if rows and rows[0] < len(names):
         explorer.choose(PARAMETER, names[rows[0]])
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -134,8 +137,35 @@ def test_prepare_writes_the_same_index(
 ) -> None:
     path = tmp_path / "index.parquet"
     assert main(["prepare", "--data", str(made_up), "--out", str(path)]) == 0
-    assert "29 files" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "29 files" in said
+    assert "The voices holds no example of disgust, fear, happy, sad, surprise" in said
+    assert "left out of The voices: 1\n  ravdess Actor_02/03-01-03-01-01-01-02.wav: " in said
     pd.testing.assert_frame_equal(index.read(path), frame)
+
+
+def test_a_damaged_file_in_a_zip_is_left_out_and_counted(
+    made_up: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "ravdess.zip"
+    names = [
+        p for p in sorted((made_up / "ravdess").glob("Actor_*/*.wav")) if p.stat().st_size > 99
+    ]
+    with zipfile.ZipFile(place, "w") as archive:  # stored, so that a byte of sound can be found
+        for path in names:
+            archive.write(path, f"{path.parent.name}/{path.name}")
+    content = bytearray(place.read_bytes())
+    sound = content.index(names[1].read_bytes()[-999:])
+    content[sound] ^= 0xFF
+    place.write_bytes(content)
+    assert main(["prepare", "--data", str(tmp_path), "--out", str(tmp_path / "i.parquet")]) == 0
+    said = capsys.readouterr().out
+    assert f"left out of The voices: 1\n  ravdess Actor_01/{names[1].name}: " in said
+    found = index.read(tmp_path / "i.parquet")
+    assert found["duration"].notna().tolist().count(False) == 1
+    heard = voices.hear(tmp_path, voices.clips(tmp_path))
+    assert any(fault.endswith("is damaged.") for fault in heard.left_out)
+    assert len(voices.load(tmp_path, tmp_path / "cache")) == 3
 
 
 def test_no_data_and_no_index_get_a_sentence(
@@ -546,6 +576,114 @@ def test_levels_of_several_sets_are_beside_their_medians() -> None:
     one_set = opened("data_voices", set="RAVDESS")
     axes = [chart.proto.spec for chart in one_set.get("plotly_chart")]
     assert any("level of the speech (dBFS)" in axis for axis in axes)
+
+
+@pytest.mark.parametrize(
+    ("which", "emotion", "apart"),
+    [
+        ("all four", "happy", "most around 140 Hz, 4.1 dB softer"),
+        ("all four", "sad", "most around 110 Hz, 8.2 dB louder"),
+        ("CREMA-D", "disgust", "most around 80 Hz, 2.5 dB louder"),
+        ("RAVDESS", "disgust", "most around 3,100 Hz, 2.2 dB softer"),
+    ],
+)
+def test_what_sets_an_emotion_apart_is_the_largest_difference(
+    which: str, emotion: str, apart: str
+) -> None:
+    app = opened("data_voices", set=which, emotion=emotion)
+    assert f"What sets {emotion} apart: {apart}" in words(app)
+
+
+def test_how_a_set_was_recorded_sets_no_emotion_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CREMA-D has no surprise and is louder here; only one band differs within the others."""
+    shutil.copy(index.SUMMARY_FOLDER / index.INDEX_NAME, tmp_path)
+    sets = {}
+    for name, half_decibels in (("crema_d", 20), ("ravdess", 90), ("savee", 80), ("tess", 100)):
+        sets[name] = np.full((7, prepare.SPECTROGRAM_COLUMNS, 64), half_decibels, np.uint8)
+    sets["crema_d"][EMOTIONS.index("surprise")] = 255
+    for name in ("ravdess", "savee", "tess"):
+        sets[name][EMOTIONS.index("surprise"), :, 30] -= 6
+    np.savez(tmp_path / "voices.npz", **sets)  # type: ignore[arg-type]
+    monkeypatch.setattr(index, "SUMMARY_FOLDER", tmp_path)
+    app = opened("data_voices", emotion="surprise")
+    assert ", 3.0 dB louder" in words(app)
+    charts = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+    drawn = plotted(charts[-1]["data"][0]["z"])
+    assert drawn.shape == (64, prepare.SPECTROGRAM_COLUMNS)
+    assert (drawn[30] == 3).all()
+    assert (np.delete(drawn, 30, axis=0) == 0).all()
+
+
+def plotted(values: dict[str, str]) -> np.ndarray:
+    """An array as Plotly sends it."""
+    shape = [int(n) for n in values["shape"].split(",")]
+    return np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"]).reshape(shape)
+
+
+@pytest.mark.parametrize(
+    ("page", "query", "other"),
+    [
+        ("data_voices", {"view": "Clips"}, {"view": "Clips", "page": "2"}),
+        ("data_voices", {"view": "Clips"}, {"view": "Clips", "label": "sad"}),
+        ("data_quality", {"list": "Conflicting labels"}, {"list": "Blank pictures"}),
+    ],
+)
+def test_each_table_keeps_its_own_choice(
+    page: str, query: dict[str, str], other: dict[str, str]
+) -> None:
+    first, again, second = (opened(page, **q).dataframe[0].proto.id for q in (query, query, other))
+    assert first == again
+    assert first != second
+
+
+def test_the_points_of_the_map_are_also_a_list() -> None:
+    found = read_map(models.find("face"))
+    name = str(found.ids[7])
+    app = opened("data_map")
+    points = app.selectbox(key="data_map_list")
+    assert points.value is None
+    assert len(points.options) == len(set(points.options)) == len(found.ids)
+    points.set_value(name).run()
+    calm(app)
+    assert app.query_params["example"] == name
+    assert f"`{name}`: labelled" in words(app)
+    app.selectbox(key="model").set_value("voice-cnn").run()
+    calm(app)
+    assert app.selectbox(key="data_map_list").value is None
+    app = opened("data_map", example=name)
+    assert app.selectbox(key="data_map_list").value == name
+    app.selectbox(key="data_map_list").set_value(None).run()
+    calm(app)
+    assert "example" not in app.query_params
+    assert f"`{name}`: labelled" not in words(app)
+
+
+def test_blanking_moves_the_mean_that_is_told() -> None:
+    said = words(opened("data_faces", view="Changes"))
+    assert "mean 0.00, deviation 1.00" in said
+    assert "grey levels become 0.00 ± 1.00" in said
+    said = words(opened("data_faces", view="Changes", blanked="20"))
+    mean, deviation = re.findall(r"mean (-?[\d.]+), deviation ([\d.]+)", said)[0]
+    assert float(mean) < 0
+    assert f"grey levels become {mean} ± {deviation}" in said
+
+
+def test_mean_faces_say_of_how_many_they_are() -> None:
+    assert "Mean face: 547 to 8,989 faces on top of each other" in words(opened("data_faces"))
+
+
+@pytest.mark.parametrize(
+    ("which", "finding"),
+    [
+        ("CREMA-D", "angry is there 1.2 times as often as neutral, surprise not at all"),
+        ("TESS", "every emotion is there about as often"),
+        ("FER2013", "happy is there 16.4 times as often as disgust"),
+    ],
+)
+def test_the_overview_names_emotions_that_a_set_lacks(which: str, finding: str) -> None:
+    assert f"{which}: {finding}</p>" in words(opened("data", set=which))
 
 
 def test_the_wall_is_one_picture() -> None:

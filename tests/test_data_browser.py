@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, Position, expect, sync_playwright
 
 from tests.browser import (
     App,
@@ -143,6 +143,40 @@ def test_a_folder_named_in_the_sidebar_opens_the_clips(page: Page, app: App, sha
     expect(clip).to_contain_text("Log-mel spectrogram")
     expect(clip).to_contain_text("MFCC")
     settle(page)
+
+
+def test_the_same_row_of_the_next_page_opens_too(page: Page, app: App) -> None:
+    open_page(page, app, "data_voices?view=Clips")
+    table = page.locator("[class*=st-key-clips_table] .dvn-scroller").first
+    opened = page.locator(".st-key-clip")
+    first_row: Position = {"x": 16, "y": 52}
+    table.click(position=first_row)
+    expect(opened).to_contain_text("1001_DFA_ANG_XX")
+    settle(page)
+    page.get_by_role("spinbutton", name="Page").fill("2")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**page=2**")
+    settle(page)
+    table.click(position=first_row)
+    expect(opened).not_to_contain_text("1001_DFA_ANG_XX")
+    settle(page)
+
+
+def test_a_point_of_the_map_opens_with_the_keyboard(page: Page, app: App) -> None:
+    open_page(page, app, "data_map")
+    points = page.locator(".st-key-data_map_list input")
+    points.focus()
+    page.keyboard.type("happy, read as sad")
+    expect(page.get_by_role("option").first).to_contain_text("happy, read as sad")
+    page.keyboard.press("Enter")
+    example = page.locator(".st-key-example")
+    expect(example).to_contain_text("labelled happy, read as sad")
+    settle(page)
+    assert "example=" in page.url
+    page.keyboard.press("Escape")
+    expect(example).to_have_count(0)
+    settle(page)
+    assert "example=" not in page.url
 
 
 def test_a_point_of_the_map_opens(page: Page, app_with_data: App) -> None:

@@ -240,8 +240,10 @@ def grey_levels(
     """How the pixels are spread, in standard deviations, before and after standardising."""
     import plotly.graph_objects as go
 
-    deviation = max(float(before.std()), 1.0)
-    title = f"Normalising: {before.mean():.0f} ± {deviation:.0f} grey levels become 0 ± 1"
+    title = (
+        f"Normalising: {before.mean():.0f} ± {before.std():.0f} grey levels become "
+        f"{after.mean():z.2f} ± {after.std():.2f}"
+    )
     figure = blank(title, "value after normalising (standard deviations)", "pixels", 240)
     edges = np.linspace(-4, 4, 33)
     counted = np.histogram(np.clip(after, -4, 4), edges)[0]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -183,6 +184,14 @@ def chosen(parameter: str, known: pd.DataFrame) -> str | None:
 def choose(parameter: str, name: str) -> None:
     """Name an example in the address of the page."""
     st.query_params[parameter] = name
+
+
+def table_key(table: str, names: Sequence[str]) -> str:
+    """Key of a table of these examples: the row chosen in one is not that of the next.
+
+    Streamlit goes by the key alone, and forgets what was chosen under one that is gone.
+    """
+    return f"{table}_{sha256(chr(10).join(names).encode()).hexdigest()[:12]}"
 
 
 def tiles(names: list[str], words: list[str]) -> list[wall.Tile] | Trouble:
