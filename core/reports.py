@@ -355,7 +355,8 @@ class GroupMeasures:
 
     n: int
     accuracy: float
-    accuracy_95: Interval
+    accuracy_95: Interval | None
+    """None of a group of so few people that it would say nothing."""
     unweighted_average_recall: float | None
 
 
@@ -409,11 +410,11 @@ def _fairness(found: dict[str, Any]) -> Fairness:
 
 
 def _group(found: dict[str, Any]) -> GroupMeasures:
-    recall = found.get("unweighted_average_recall")
+    recall, interval = found.get("unweighted_average_recall"), found["accuracy_95"]
     return GroupMeasures(
         int(_number(found["n"], 0, 1e9)),
         _number(found["accuracy"]),
-        _interval(found["accuracy_95"]),
+        None if interval is None else _interval(interval),
         None if recall is None else _number(recall),
     )
 
@@ -630,7 +631,7 @@ class Idea:
     gain: float
     """Over the run without the idea, as a share: -1 to 1."""
     p: float
-    """By McNemar's exact test that both err equally often."""
+    """By `Ideas.test`."""
     beyond_chance: bool
     """Whether p times the number of ideas tried beside it is below 0.05 (Bonferroni)."""
     cost: float
@@ -649,6 +650,8 @@ class Ideas:
     measure: str
     n: int
     """Examples that they are judged on."""
+    test: str
+    """By which every `p` was found."""
     settings: str
     command: str
 
@@ -687,9 +690,16 @@ def _ideas(found: dict[str, Any]) -> Ideas:
         sorted(map(idea, found["tried"]), key=lambda one: -one.gain),
         str(found["measure"]),
         int(_number(found["n"], 1, 1e9)),
+        str(found.get("test") or _earlier_test(str(found["measure"]))),
         str(found.get("settings", "")),
         str(found.get("command", "")),
     )
+
+
+def _earlier_test(measure: str) -> str:
+    """Of series from before `test` was noted."""
+    whose = "" if measure == "accuracy" else f" over all clips, not of the {measure} beside it"
+    return f"McNemar's exact test that both err equally often{whose}"
 
 
 # --- the card -----------------------------------------------------------------------------------

@@ -50,7 +50,8 @@ def everything(infos: list[ModelInfo]) -> None:
         plots.show(figure, "leaderboard", rows)
         table(rows)
         st.caption(
-            "Intervals: 95%, bootstrap over pictures or clips. Measured by "
+            "Intervals: 95%, bootstrap over pictures, or over speakers with all their clips (over "
+            "clips where fewer than three speak). Measured by "
             "`python -m training evaluate NAME --data PATH --write`; click a row to see its model."
         )
     else:
@@ -263,11 +264,12 @@ def levers(info: ModelInfo) -> None:
         plots.show(plots.levers(found), "levers", plots.levers_rows(found))
         st.caption(
             "Short runs that differ in one idea each from one without it, judged on validation "
-            "data. Beyond chance: p of McNemar's exact test times the number of ideas is below "
-            "0.05. What holds against overfitting is worth more in a long run."
+            "data. Beyond chance: p times the number of ideas tried in one go is below 0.05. What "
+            "holds against overfitting is worth more in a long run."
         )
         for ideas in found:
-            measured_by(f"{ideas.settings} ({ideas.n:,} examples)", ideas.command)
+            settings = f"{ideas.settings} ({ideas.n:,} examples); p by {ideas.test}"
+            measured_by(settings, ideas.command)
 
 
 def other_splits(info: ModelInfo) -> None:

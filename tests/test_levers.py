@@ -15,7 +15,8 @@ import pytest
 
 from core.errors import DuetError
 from core.labels import EMOTIONS
-from core.models import Model, find
+from core.models import Model, find, read_info
+from core.reports import read_levers
 from core.voice import overall_logits
 from core.voice.features import MEL_BANDS
 from core.voice.prosody import COLUMNS
@@ -103,6 +104,13 @@ def test_ideas_for_voices_are_tried_and_told(
     assert [row["name"] for row in found["tried"]] == ["without augmented copies"]
     assert found["n"] == 8 + 6
     assert found["measure"] == "unweighted average recall"
+    assert found["test"] == levers.SWAPPING
+    read = read_levers(read_info(models / "voice-cnn"))
+    assert [ideas.test for ideas in read] == [levers.SWAPPING]
+    del found["test"]
+    (models / "voice-cnn" / "levers.json").write_text(json.dumps({"series": [found]}))
+    (old,) = read_levers(read_info(models / "voice-cnn"))
+    assert "over all clips, not of the unweighted average recall" in old.test
     ideas = [
         "first fills in what is blanked, for half as many epochs",
         "excerpts of up to 4.8 s instead of 3.2",
@@ -123,6 +131,40 @@ def test_ideas_for_voices_are_tried_and_told(
     ]
     (filled,) = (tmp_path / "two").glob("*/filling/history.csv")
     assert len(filled.read_text().splitlines()) == 2
+
+
+def test_the_chance_of_a_gain_is_that_of_the_recall_itself() -> None:
+    rng = np.random.default_rng(3)
+    corpora = np.array(["ravdess"] * 70 + ["crema_d"] * 140 + ["savee"] * 70)
+    labels = np.tile(np.arange(7), 40)
+    wrong = (labels + 1) % 7
+    judged = corpora != "savee"
+
+    def ran(right: np.ndarray) -> levers.Ran:
+        answers = np.where(right, labels, wrong)
+        return levers.Ran(
+            labels, answers, corpora, levers.mean_recall(labels, answers, corpora), 1.0, 1
+        )
+
+    base = ran(rng.random(280) < 0.5)
+    better = ran(base.right | (judged & (rng.random(280) < 0.4)))
+    assert levers._p(base, better) < 0.01
+    assert levers._p(base, base) == 1
+    # Whatever SAVEE's clips do, the recall is not of them, and neither is its p.
+    savee = ran(np.where(judged, base.right, ~base.right))
+    assert levers._p(base, savee) == 1
+    level = ran(base.right ^ (rng.random(280) < 0.1))
+    assert levers._p(base, level) > 0.02
+
+
+def test_one_emotion_is_no_idea_tried(models: Path, tmp_path: Path, capsys) -> None:
+    fer2013(tmp_path / "data", train=2, held_out=2)
+    for path in (tmp_path / "data").rglob("*.png"):
+        if path.parent.name != "happy":
+            path.unlink()
+    command = ["levers", "face-cnn", "--data", str(tmp_path / "data"), "--models", str(models)]
+    assert main([*command, "--run", str(tmp_path / "run"), "--only", "mixup of 30%"]) == 1
+    assert "holds only happy" in capsys.readouterr().err
 
 
 def test_corpora_are_drawn_as_often_as_they_have_clips(

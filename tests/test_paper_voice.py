@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-import librosa
 import numpy as np
 import pytest
 
@@ -22,22 +21,17 @@ from core.voice import descriptors, gather_evidence
 from core.voice.descriptors import DESCRIPTOR_RATE, DESCRIPTORS, FRAMES, descriptor_windows
 from core.voice.tensor import voice_input
 from tests.data_makers import ravdess
+from tests.media_makers import wav
 from training import evaluate, voice1d, voices
 from training.__main__ import main
 from training.architectures import parameters, stacked_cnn1d, voice_cnn1d
+from training.descriptor_speed import by_librosa, librosa_descriptors
 from training.loop import Schedule, finished, plateau_rate
 
 
 @pytest.fixture(scope="module")
 def speech() -> np.ndarray:
     return np.array(decode_audio(synthetic_voice().data).samples)
-
-
-def _librosas(window: np.ndarray) -> np.ndarray:
-    crossing = librosa.feature.zero_crossing_rate(window, frame_length=2048, hop_length=512)[0]
-    energy = librosa.feature.rms(y=window, frame_length=2048, hop_length=512)[0]
-    mfcc = librosa.feature.mfcc(y=window, sr=DESCRIPTOR_RATE, n_mfcc=20)
-    return np.concatenate([crossing, energy, mfcc.T.ravel()])
 
 
 @pytest.mark.parametrize("kind", ["speech", "noise", "quiet", "silence"])
@@ -52,7 +46,7 @@ def test_descriptors_are_librosas(kind, speech):
     window = np.asarray(window, np.float32)
     ours = descriptors.descriptors(window)
     assert ours.shape == (DESCRIPTORS,) == (FRAMES * 22,) == (2376,)
-    np.testing.assert_allclose(ours, _librosas(window), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(ours, librosa_descriptors(window), rtol=1e-4, atol=1e-4)
 
 
 def test_resampling_keeps_a_tone_and_the_length():
@@ -111,6 +105,46 @@ def test_windows_are_steps_that_count_alike(speech):
     assert result.moments == ()
 
 
+def test_what_follows_a_window_does_not_change_it(speech):
+    samples = np.resize(speech, 6 * SAMPLE_RATE)
+    whole = descriptors.at_descriptor_rate(samples)
+    first = whole[round(0.6 * DESCRIPTOR_RATE) :][: descriptors.WINDOW_SAMPLES]
+    (tensor,), _ = descriptor_windows(samples, most=1)
+    np.testing.assert_array_equal(tensor[:, 0], descriptors.descriptors(first))
+
+
+def test_speed_is_told_beside_librosas(tmp_path, capsys, speech):
+    ravdess(tmp_path, (1, 2), seconds=2.0)
+    assert main(["descriptor-speed", "--data", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    found = json.loads(said[said.index("{") :])
+    assert found["copies"] == voice1d.COPIES
+    assert found["clips"][0] > 0
+    for part in (found["window"], found["clip"]):
+        assert part["times_faster"] == pytest.approx(part["librosas"] / part["ours"], abs=0.06)
+    content = wav(np.array(speech), rate=SAMPLE_RATE)
+    rows, window = by_librosa(content, np.random.default_rng(1))
+    assert rows.shape == (1 + voice1d.COPIES, DESCRIPTORS)
+    np.testing.assert_allclose(rows[0], descriptors.descriptors(window), rtol=1e-4, atol=1e-4)
+
+
+def test_a_clip_is_decoded_once_for_itself_and_its_copies(speech, monkeypatch):
+    decoded = []
+
+    def decode(content, name):
+        decoded.append(name)
+        return core.media.Recording(name, speech, SAMPLE_RATE, 1, 0.0)
+
+    monkeypatch.setattr(voice1d, "decode_audio", decode)
+    rows = voice1d.first_windows(b"", "a/b.wav")
+    assert decoded == ["a/b.wav"]
+    assert rows.shape == (1 + voice1d.COPIES, DESCRIPTORS)
+    np.testing.assert_array_equal(rows[0], descriptor_windows(speech, most=1)[0][0, :, 0])
+    assert not (rows[1:] == rows[0]).all(axis=1).any()
+    np.testing.assert_array_equal(rows, voice1d.first_windows(b"", "a/b.wav"))
+    assert (rows[1:] != voice1d.first_windows(b"", "a/c.wav")[1:]).any()
+
+
 def test_an_unknown_preprocessing_is_named():
     with pytest.raises(DuetError, match="nonsense") as caught:
         voice_input(Windowed("nonsense").info)
@@ -138,6 +172,26 @@ def tiny_ravdess(tmp_path_factory) -> Path:
     ravdess(data, (1, 2, 3), seconds=2.0)
     (data / "ravdess/Actor_01/03-01-01-01-02-01-01.wav").write_bytes(b"RIFF rotten")
     return data
+
+
+def test_what_cannot_be_learnt_from_is_refused_in_a_sentence(tmp_path, capsys):
+    ravdess(tmp_path / "one", (1, 3), seconds=2.0)
+    for path in (tmp_path / "one").rglob("*.wav"):
+        if path.name[6:8] != "03":
+            path.unlink()
+    ravdess(tmp_path / "nobody", (1,), seconds=2.0)
+    rotten = tmp_path / "nobody/ravdess/Actor_01/03-01-02-01-02-01-01.wav"
+    rotten.write_bytes(b"RIFF rotten")
+    run = ["--run", str(tmp_path / "runs/run")]
+    assert main(["train", "voice-cnn1d", "--data", str(tmp_path / "one"), *run]) == 1
+    assert "The voices' train holds only happy" in capsys.readouterr().err
+    assert main(["random-split", "--data", str(tmp_path / "one"), *run]) == 1
+    assert "holds only happy" in capsys.readouterr().err
+    for _ in range(2):  # the second time from the cache
+        assert main(["train", "voice-cnn1d", "--data", str(tmp_path / "nobody"), *run]) == 1
+        told = capsys.readouterr()
+        assert "The voices' validation holds no example" in told.err
+        assert "left out 1 of 9 clips: ravdess Actor_01/03-01-02-01-02-01-01.wav" in told.out
 
 
 def test_it_is_trained_shipped_heard_and_set_beside_its_leaky_split(

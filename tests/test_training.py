@@ -20,13 +20,14 @@ from core.face.tensor import FACE_SIZE, face_tensor
 from core.labels import EMOTIONS
 from core.measures import confusion_matrix
 from core.models import MODELS_FOLDER, Model, read_info
-from core.predictions import read_predictions, write_predictions
+from core.predictions import Predictions, read_predictions, write_predictions
 from core.voice.prosody import COLUMNS
 from tests.data_makers import fer2013 as fer2013_folder
 from tests.media_makers import wav
 from tests.test_dashboard import ADVERSARIAL, LEARNING_CURVE
 from training import (
     face,
+    fairness,
     fer2013,
     folds,
     fusion,
@@ -124,6 +125,9 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
     assert "nonsense" in capsys.readouterr().err
     if name == "voice-cnn":
         card = (folder / "README.md").read_text()
+        # It says of what was there that it learnt from it, and of nothing else.
+        assert "RAVDESS, split by speaker; chosen" in card
+        assert "Data: RAVDESS CC BY-NC-SA 4.0." in card
         assert card.count(", about 50% of the batches cut to a random length of") == 2 * len(
             members
         )
@@ -186,6 +190,8 @@ def test_noise_babble_and_darkness_are_as_strong_as_they_say():
                 snr, abs=0.1
             )
     face = np.full((48, 48), 200, np.uint8)
+    brighter = FACE_CORRUPTIONS["brightness"].apply(face, 2, rng)
+    assert (brighter == np.minimum(2 * face.astype(int), 255)).all()
     darker = FACE_CORRUPTIONS["darkness"]
     assert [darker.apply(face, s, rng)[0, 0] for s in darker.strengths] == [120, 80, 40, 20, 10]
     covered = FACE_CORRUPTIONS["occlusion"].apply(face, 0.5, rng)
@@ -802,7 +808,113 @@ def test_measures_of_a_known_case():
     assert found["confusion_matrix"][0][3] == 1
     low, high = found["accuracy_95"]
     assert low <= found["accuracy"] <= high
+    assert "speakers_drawn" not in found
     assert found["classes"]["angry"]["precision"] == pytest.approx(3 / 4)
+
+
+def test_intervals_of_voices_know_that_the_clips_of_a_speaker_go_together():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 7, 2000)
+    speakers = np.repeat([f"ravdess/{number}" for number in range(20)], 100)
+    right = rng.random(2000) < np.repeat(rng.uniform(0.3, 0.9, 20), 100)
+    p = np.full((2000, 7), 0.02)
+    p[np.arange(2000), np.where(right, labels, (labels + 1) % 7)] = 0.88
+    by_clip, by_speaker = measures.summary(p, labels), measures.summary(p, labels, speakers)
+    assert by_speaker["speakers_drawn"] == 20
+    widths = [np.ptp(found["accuracy_95"]) for found in (by_clip, by_speaker)]
+    assert widths[1] > 2.5 * widths[0]
+    assert by_speaker["accuracy"] == by_clip["accuracy"]
+    two = measures.summary(p[:200], labels[:200], speakers[:200])
+    assert two == measures.summary(p[:200], labels[:200])
+
+
+def _answered(who: dict[str, float], clips: int = 60) -> Predictions:
+    """`corpus/speaker` -> how often they are understood."""
+    rng = np.random.default_rng(2)
+    ids, right = [], []
+    for speaker, share in who.items():
+        corpus, number = speaker.split("/")
+        for i in range(clips):
+            name = f"03-01-0{1 + i % 8}-01-0{i}-01-{number}.wav"
+            ids.append(f"{corpus}/{name if corpus == 'ravdess' else f'{number}_{i}_ANG_XX.wav'}")
+            right.append(rng.random() < share)
+    labels = np.zeros(len(ids), np.int64)
+    p = np.eye(7)[np.where(right, 0, 1)]
+    groups = np.array([name.split("/")[0] for name in ids])
+    return Predictions(np.array(ids), labels, p, groups)
+
+
+def test_groups_of_few_speakers_get_no_interval_and_gaps_allow_for_the_choice(
+    tmp_path, monkeypatch
+):
+    women = [1074, 1075, 1076, 1078]
+    men = [1077, 1080, 1081, 1083]
+    who = {f"crema_d/{number}": 0.6 for number in women} | {f"crema_d/{n}": 0.5 for n in men}
+    monkeypatch.setattr(fairness, "read_predictions", lambda info: {"test": _answered(who)})
+    info = read_info(MODELS_FOLDER / "voice-cnn")
+    found = fairness.fairness(info, tmp_path)
+    # The sex of every actor is known without the table that the rest stands in.
+    assert list(found["groups"]) == ["sex", "age", "race", "ethnicity"]
+    assert {name: m["speakers"] for name, m in found["groups"]["sex"].items()} == {
+        "female": 4,
+        "male": 4,
+    }
+    assert not found["groups"]["age"]
+    assert "VideoDemographics.csv, does not lie beside" in found["note"]
+    rows = ["ActorID,Age,Sex,Race,Ethnicity"]
+    ages = dict(zip([*women, *men], [20, 21, 22, 35, 36, 37, 60, 61], strict=True))
+    rows += [f"{n},{age},Female,Caucasian,{'Hispanic' if n == 1074 else 'Not Hispanic'}"
+             for n, age in ages.items()]  # fmt: skip
+    (tmp_path / "crema_d_actors.csv").write_text("\n".join(rows))
+    found = fairness.fairness(info, tmp_path)
+    assert found["groups"]["age"]["50 and over"]["accuracy_95"] is None
+    assert found["groups"]["age"]["under 30"]["accuracy_95"] is not None
+    assert set(found["gaps"]["age"]["between"]) == {"under 30", "30 to 49"}
+    assert found["groups"]["ethnicity"]["Hispanic"]["accuracy_95"] is None
+    assert "ethnicity" not in found["gaps"]
+    assert "age, race and ethnicity as CREMA-D gives them" in found["note"]
+
+
+def test_the_gap_of_equal_groups_is_hardly_ever_certain():
+    rng = np.random.default_rng(4)
+    certain = 0
+    for _ in range(40):
+        found = Predictions(
+            np.arange(900).astype(str),
+            np.zeros(900, np.int64),
+            np.eye(7)[(rng.random(900) < 0.4).astype(int)],
+            np.full(900, ""),
+        )
+        values = np.repeat(["a", "b", "c", "d"], 225)
+        groups = {v: {"accuracy": float(found.right[values == v].mean())} for v in "abcd"}
+        gap = fairness._gap(found, found.ids, values, groups)
+        certain += gap["interval_95"][0] > 0
+    assert certain <= 4  # 8 or more where the choice of the pair is not allowed for
+
+
+def test_a_model_whose_data_are_not_there_is_left_as_it_is(small_data, tmp_path, capsys):
+    models, data = tmp_path / "models", tmp_path / "data"
+    for name in ("face-cnn", "voice-cnn"):
+        shutil.copytree(MODELS_FOLDER / name, models / name)
+    shutil.copytree(small_data / "fer2013", data / "fer2013")
+    before = (models / "voice-cnn/robustness.json").read_bytes()
+    common = ["--data", str(data), "--models", str(models)]
+    assert main(["report", *common]) == 0
+    said = capsys.readouterr().out
+    assert "face-cnn is not judged anew: FER2013 lies there in another layout" in said
+    assert "voice-cnn is not judged anew: No voice data at" in said
+    assert (models / "voice-cnn/robustness.json").read_bytes() == before
+    assert (models / "REPORT.md").exists()
+    assert main(["report", "voice-cnn", *common]) == 1
+    place = data / "savee/ALL"
+    place.mkdir(parents=True)
+    (place / "KL_h01.wav").write_bytes(
+        next((small_data / "ravdess/Actor_02").iterdir()).read_bytes()
+    )
+    capsys.readouterr()
+    assert main(["report", "voice-cnn", *common]) == 1
+    assert "No clip of the test speakers of RAVDESS and CREMA-D" in capsys.readouterr().err
+    assert (models / "voice-cnn/robustness.json").read_bytes() == before
 
 
 def test_temperature_undoes_overconfidence():

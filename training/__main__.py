@@ -153,6 +153,11 @@ def _parser() -> argparse.ArgumentParser:
     chart.add_argument("name")
     chart.set_defaults(run_command=_map)
 
+    fast = commands.add_parser(
+        "descriptor-speed", help="time voice-cnn1d's descriptors beside librosa's, clip by clip"
+    )
+    fast.set_defaults(run_command=_descriptor_speed)
+
     fetch = commands.add_parser("fetch", help="download a data set from Kaggle and check it")
     fetch.add_argument("name")
     fetch.set_defaults(run_command=_fetch)
@@ -195,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
         leak,
         fold,
     )
-    for command in (*named, fetch, prepare, summarise):
+    for command in (*named, fast, fetch, prepare, summarise):
         command.add_argument(
             "--data", type=Path, required=True, help="folder that holds the data sets, or one set"
         )
@@ -230,6 +235,7 @@ def _models(parsed: argparse.Namespace) -> Path:
 
 
 def _train(parsed: argparse.Namespace) -> None:
+    from core.datasets import present
     from training.architectures import ARCHITECTURES
     from training.provenance import note_making
     from training.recipes import RECIPES
@@ -238,7 +244,7 @@ def _train(parsed: argparse.Namespace) -> None:
     run = parsed.run or Path("runs") / parsed.name
     build = ARCHITECTURES[parsed.name]
     asked = _asked_of(recipe, parsed)
-    note_making(run, _said(parsed))
+    note_making(run, _said(parsed), present(parsed.data))
     recipe.train(build, parsed.data, run, epochs=parsed.epochs, fraction=parsed.fraction, **asked)
     if not parsed.no_export:
         _export(parsed)
@@ -334,12 +340,18 @@ def _fusion(parsed: argparse.Namespace) -> None:
 
 def _report(parsed: argparse.Namespace) -> None:
     from core.models import installed, read_info
+    from training.files import DataSetError
     from training.report import measure, write_report
 
     models = _models(parsed)
     names = parsed.names or [info.name for info in installed(models)[0]]
     for name in names:
-        measure(read_info(models / name), parsed.data)
+        try:
+            measure(read_info(models / name), parsed.data)
+        except DataSetError as error:
+            if parsed.names:
+                raise
+            print(f"{name} is not judged anew: {error}", flush=True)
     print(write_report(models))
 
 
@@ -387,9 +399,12 @@ def _random_split(parsed: argparse.Namespace) -> None:
     info = read_info(_models(parsed) / "voice-cnn1d")
     build = ARCHITECTURES[info.name]
     report = random_split(build, parsed.data, parsed.run, parsed.epochs, parsed.fraction)
-    report["command"] = "python -m training random-split --data PATH" + (
-        f" --epochs {parsed.epochs}" if parsed.epochs else ""
-    )
+    words = ["python -m training random-split --data PATH"]
+    if parsed.epochs:
+        words.append(f"--epochs {parsed.epochs}")
+    if parsed.fraction < 1:
+        words.append(f"--fraction {parsed.fraction:g}")
+    report["command"] = " ".join(words)
     write_json(info.folder / "random_split.json", report)
     print(json.dumps(report, indent=1))
 
@@ -426,6 +441,12 @@ def _map(parsed: argparse.Namespace) -> None:
     from training.map import lay_out
 
     print(lay_out(read_info(_models(parsed) / parsed.name), parsed.data))
+
+
+def _descriptor_speed(parsed: argparse.Namespace) -> None:
+    from training.descriptor_speed import descriptor_speed
+
+    print(json.dumps(descriptor_speed(parsed.data), indent=1))
 
 
 def _fetch(parsed: argparse.Namespace) -> None:

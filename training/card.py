@@ -8,6 +8,7 @@ from typing import Any
 
 from core.labels import EMOTIONS
 from core.words import listed
+from training.measures import LEAST_SPEAKERS
 
 
 def write_card(folder: Path) -> None:
@@ -23,7 +24,8 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
         f"{card['bytes'] / 1e6:.2f} MB as LiteRT ({card['quantisation']}).",
         "## How good it is",
         f"By `{evaluation['command']}` on {evaluation['date']}, with the file that ships. "
-        "UAR is the unweighted average recall, ECE the expected calibration error.",
+        "UAR is the unweighted average recall, ECE the expected calibration error. Intervals are "
+        f"95%, {_drawn(evaluation)}.",
         _splits_table(evaluation["splits"]),
         *_details(evaluation),
         "## How it was made",
@@ -46,6 +48,17 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
         f"Weights: {card['licence_of_weights']}. Data: {card['licence_of_data']}.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _drawn(evaluation: dict[str, Any]) -> str:
+    """What is drawn anew for the intervals."""
+    splits = evaluation["splits"].values()
+    if any("speakers_drawn" in split for split in splits):
+        return (
+            "bootstrap over speakers, with all their clips, and over clips where a split has fewer "
+            f"than {LEAST_SPEAKERS} speakers"
+        )
+    return "bootstrap over examples"
 
 
 def _usual_command(card: dict[str, Any]) -> str:

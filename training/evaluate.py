@@ -96,15 +96,16 @@ def folder_answers(model: Model, data: Path, faces: FaceMode) -> Answers:
     """On class-named folders of images or recordings, each file analysed as the app would."""
     logits, labels, ids, left_out = [], [], [], []
     suffixes = IMAGE_SUFFIXES if model.info.task == "face" else voices.AUDIO_SUFFIXES
-    for name, content, label in folders.examples(data, suffixes):
+    for name, read, label in folders.examples(data, suffixes):
         try:
+            content = read()
             if model.info.task == "face":
                 picture = decode_image(content, name)
                 emotion = analyze_faces(picture, model, faces=faces).faces[0].emotion
             else:
                 emotion = analyze_voice(decode_audio(content, name), model).emotion
-        except DuetError as error:
-            left_out.append(f"{name}: {error.message}")
+        except (DuetError, DataSetError) as error:
+            left_out.append(f"{name}: {error}")
             continue
         logits.append(np.log(np.maximum(emotion.probabilities, 1e-12)) * model.info.temperature)
         labels.append(label)
@@ -124,12 +125,18 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> 
 
 
 def _summaries(answers: Answers, temperature: float, split: str) -> dict[str, Any]:
-    found = {split: summary(probabilities(answers.logits, temperature), answers.labels)}
+    """Of a split and of each corpus in it; intervals of voices are from drawing speakers anew."""
     corpora = [c for c in voices.CORPORA if (answers.groups == c).any()]
-    for corpus in corpora:
-        part = answers.where(answers.groups == corpus)
-        found[f"{split}/{corpus}"] = summary(probabilities(part.logits, temperature), part.labels)
-    return found
+    parts = {split: answers}
+    parts |= {f"{split}/{corpus}": answers.where(answers.groups == corpus) for corpus in corpora}
+    return {
+        name: summary(
+            probabilities(part.logits, temperature),
+            part.labels,
+            np.array([voices.speaker_of(example) for example in part.ids]) if corpora else None,
+        )
+        for name, part in parts.items()
+    }
 
 
 def answers_by_split(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from core.labels import EMOTIONS, INDEX
@@ -19,8 +20,10 @@ SYNONYMS = {
 }
 
 
-def examples(path: Path | str, suffixes: set[str]) -> Iterator[tuple[str, bytes, int]]:
-    """(name, content, label) of every file whose own folder is named after an emotion.
+def examples(
+    path: Path | str, suffixes: set[str]
+) -> Iterator[tuple[str, Callable[[], bytes], int]]:
+    """(name, what reads it, label) of every file whose own folder is named after an emotion.
 
     Raises
     ------
@@ -34,7 +37,7 @@ def examples(path: Path | str, suffixes: set[str]) -> Iterator[tuple[str, bytes,
         label = INDEX.get(SYNONYMS.get(folder, folder))
         if label is not None:
             found = True
-            yield str(name), files.read(str(name)), label
+            yield str(name), partial(files.read, str(name)), label
     if not found:
         raise DataSetError(
             f"{path} holds no {', '.join(sorted(suffixes))} files in folders named "

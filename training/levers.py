@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from core.face.tensor import FaceInput
 from core.measures import mcnemar
-from training import face, fer2013, voice, voices
+from training import checks, face, fer2013, voice, voices
 from training.architectures import ARCHITECTURES
 from training.augment_face import GENTLE, STRONG
 from training.files import DataSetError
@@ -37,6 +37,10 @@ from training.views import VIEW, WINDOWS
 
 EPOCHS = {"face": 4, "voice": 8}
 BASE = "as it is"
+MCNEMAR = "McNemar's exact test that both err equally often"
+ROUNDS = 2000
+SWAPPING = "both runs' answers to each clip being swapped at random, 2,000 times"
+"""A test of the recall itself, as McNemar's is of accuracy."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +141,17 @@ VOICE_LEVERS = (
 class Ran:
     """A short run's answers on validation data, what they are worth, and what it cost."""
 
-    right: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+    answers: NDArray[np.int64]
+    corpora: NDArray[np.str_]
+    """Of each clip; empty for faces."""
     score: float
     seconds: float
     parameters: int
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        return self.answers == self.labels
 
 
 def levers(
@@ -165,8 +176,7 @@ def levers(
     `base` and `tried`: of each run `name`, `score` (accuracy for faces, mean of RAVDESS's and
     CREMA-D's unweighted average recall for voices), `seconds` of training, as if all epochs but
     those of an easy start were as fast as the fastest, and `parameters`; of those tried also `gain`
-    over the base, and `p`, of McNemar's exact test that both err equally often. `n` validation
-    examples, `settings`.
+    over the base, and `p` by `test`, a sentence. `n` validation examples, `settings`.
 
     Raises
     ------
@@ -189,13 +199,14 @@ def levers(
         print(f"{number} of {len(known) - 1}: {lever.name}", flush=True)
         found = ran(lever, whole)
         tried.append({**_row(lever, found), "gain": round(found.score - base.score, 4),
-                      "p": round(mcnemar(base.right, found.right), 4)})  # fmt: skip
+                      "p": round(_p(base, found), 4)})  # fmt: skip
         print(f"{100 * tried[-1]['gain']:+.1f} points, p {tried[-1]['p']:.3f}", flush=True)
     return {
         "base": _row(known[0], base),
         "tried": tried,
-        "n": len(base.right),
+        "n": len(base.labels),
         "measure": "accuracy" if RECIPES[name].task == "face" else "unweighted average recall",
+        "test": MCNEMAR if RECIPES[name].task == "face" else SWAPPING,
         "settings": _settings(name, whole, fraction),
         "command": _command(name, only, epochs, fraction),
         "date": datetime.now(UTC).date().isoformat(),
@@ -215,6 +226,35 @@ def with_earlier(earlier: dict[str, Any], newest: dict[str, Any]) -> dict[str, A
         for one in earlier.get("series", [])
     ]
     return {"series": [*(one for one in earlier_series if one["tried"]), newest]}
+
+
+def _p(base: Ran, found: Ran) -> float:
+    """How likely as large a difference is by chance: `MCNEMAR` of faces, `SWAPPING` of voices."""
+    if not len(base.corpora):
+        return mcnemar(base.right, found.right)
+    rng = np.random.default_rng(7)
+    both = np.stack([base.answers, found.answers])
+    rows = np.arange(len(base.labels))
+    gain = abs(found.score - base.score)
+    as_large = 0
+    for _ in range(ROUNDS):
+        swapped = rng.integers(0, 2, len(rows))
+        one, other = (
+            mean_recall(base.labels, both[drawn, rows], base.corpora)
+            for drawn in (swapped, 1 - swapped)
+        )
+        as_large += abs(one - other) >= gain - 1e-12
+    return (1 + as_large) / (1 + ROUNDS)
+
+
+def mean_recall(
+    labels: NDArray[np.int64], answers: NDArray[np.int64], corpora: NDArray[np.str_]
+) -> float:
+    """Mean over RAVDESS and CREMA-D, as far as they are there, of unweighted average recall."""
+    there = [corpora == corpus for corpus in ("ravdess", "crema_d") if (corpora == corpus).any()]
+    return float(
+        np.mean([unweighted_average_recall(labels[rows], answers[rows]) for rows in there])
+    )
 
 
 def _row(lever: Lever, found: Ran) -> dict[str, Any]:
@@ -279,6 +319,8 @@ Runner = Callable[[Lever, int], Ran]
 
 def _faces(data: Path, run: Path, fraction: float) -> Runner:
     splits = fer2013.training_splits(data)
+    for name, faces in splits.items():
+        checks.told(faces.labels, faces.left_out, f"FER2013's {name}")
     validation = splits["validation"]
 
     def ran(lever: Lever, epochs: int) -> Ran:
@@ -297,8 +339,11 @@ def _faces(data: Path, run: Path, fraction: float) -> Runner:
             logits = face.predicted_logits(network, judged, prepared)
         else:
             logits = network.predict(prepared(judged), verbose=0)["logits"]
-        right = logits.argmax(axis=1) == validation.labels
-        return Ran(right, float(right.mean()), _seconds(folder), network.count_params())
+        answers = logits.argmax(axis=1)
+        right = answers == validation.labels
+        nowhere = np.array([], np.str_)
+        seconds, size = _seconds(folder), network.count_params()
+        return Ran(validation.labels, answers, nowhere, float(right.mean()), seconds, size)
 
     return ran
 
@@ -307,6 +352,8 @@ def _voices(data: Path, run: Path, fraction: float) -> Runner:
     seed = voice.MEMBERS[0].seed
     everything = voices.load(data, run.parent / "cache", voice.VARIANTS, seed)
     everything = voice.share_of(everything, fraction, seed)
+    for split in ("train", "validation"):
+        checks.told(everything.of(split).labels, (), f"The voices' {split}")
     shared = set(everything.clips)
 
     def ran(lever: Lever, epochs: int) -> Ran:
@@ -330,15 +377,10 @@ def _voices(data: Path, run: Path, fraction: float) -> Runner:
         labels = validation.labels
         corpora = np.array([clip.corpus for clip in validation.clips])
         answers = voice.predicted_logits(network, validation).argmax(axis=1)
-        recalls = [
-            unweighted_average_recall(labels[corpora == corpus], answers[corpora == corpus])
-            for corpus in ("ravdess", "crema_d")
-            if (corpora == corpus).any()
-        ]
-        score = float(np.mean(recalls))
+        score = mean_recall(labels, answers, corpora)
         easy = math.ceil(stage.easy_share * stage.schedule.epochs)
         seconds = before + _seconds(folder, easy)
-        return Ran(answers == labels, score, seconds, network.count_params())
+        return Ran(labels, answers, corpora, score, seconds, network.count_params())
 
     return ran
 

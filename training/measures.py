@@ -26,29 +26,57 @@ def expected_calibration_error(probabilities: NDArray[np.floating], labels: Labe
     return reliability(probabilities, labels).error
 
 
+LEAST_SPEAKERS = 3
+"""Below, drawing speakers anew says nothing: of one it is always the same."""
+INTERVALS = (
+    "bootstrap: pictures are drawn anew, of voices speakers with all their clips, and clips where "
+    f"a split has fewer than {LEAST_SPEAKERS} speakers (SAVEE and TESS)"
+)
+"""How those of `evaluation.json` come about."""
+
+
 def bootstrap_interval(
     labels: Labels,
     answers: Labels,
     measure=lambda labels, answers: float(np.mean(labels == answers)),
     rounds: int = 1000,
     seed: int = 7,
+    speakers: NDArray[np.str_] | None = None,
 ) -> tuple[float, float]:
-    """95% percentile bootstrap interval of `measure` over examples."""
+    """95% percentile bootstrap interval of `measure`.
+
+    Parameters
+    ----------
+    speakers : (n,) who each example is of; as many speakers as there are are drawn, with all
+        their examples. Examples are drawn by default, and of fewer than `LEAST_SPEAKERS`.
+    """
     rng = np.random.default_rng(seed)
+    rows_of = _rows_of(speakers) if speakers is not None else []
     values = []
     for _ in range(rounds):
-        rows = rng.integers(0, len(labels), len(labels))
+        if len(rows_of) < LEAST_SPEAKERS:
+            rows = rng.integers(0, len(labels), len(labels))
+        else:
+            rows = np.concatenate([rows_of[i] for i in rng.integers(0, len(rows_of), len(rows_of))])
         values.append(measure(labels[rows], answers[rows]))
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 
-def summary(probabilities: NDArray[np.floating], labels: Labels) -> dict[str, Any]:
+def _rows_of(speakers: NDArray[np.str_]) -> list[NDArray[np.int64]]:
+    """Of each speaker, the examples."""
+    return [np.flatnonzero(speakers == one) for one in np.unique(speakers)]
+
+
+def summary(
+    probabilities: NDArray[np.floating], labels: Labels, speakers: NDArray[np.str_] | None = None
+) -> dict[str, Any]:
     """All that `evaluation.json` says of one split.
 
     Parameters
     ----------
-    probabilities : (n, 7), calibrated. labels : (n,).
+    probabilities : (n, 7), calibrated. labels : (n,). speakers : (n,), `bootstrap_interval`; how
+        many were drawn then stands under `speakers_drawn`.
     """
     answers = probabilities.argmax(axis=1)
     matrix = confusion_matrix(labels, answers)
@@ -57,10 +85,14 @@ def summary(probabilities: NDArray[np.floating], labels: Labels) -> dict[str, An
     precision = right / np.maximum(chosen, 1)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     present = support > 0
-    interval = bootstrap_interval(labels, answers)
-    recall_interval = bootstrap_interval(labels, answers, unweighted_average_recall)
+    interval = bootstrap_interval(labels, answers, speakers=speakers)
+    recall_interval = bootstrap_interval(
+        labels, answers, unweighted_average_recall, speakers=speakers
+    )
+    drawn = 0 if speakers is None else len(np.unique(speakers))
     return {
         "n": len(labels),
+        **({"speakers_drawn": drawn} if drawn >= LEAST_SPEAKERS else {}),
         "accuracy": round(float(np.mean(answers == labels)), 4),
         "accuracy_95": [round(v, 4) for v in interval],
         "unweighted_average_recall": round(float(recall[present].mean()), 4),

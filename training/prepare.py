@@ -53,6 +53,8 @@ class Heard:
     digest: str
     mel: NDArray[np.float32] | None
     """(SPECTROGRAM_COLUMNS, MEL_BANDS): dB below the loudest cell; None if it does not decode."""
+    fault: str = ""
+    """Why it does not, in a sentence."""
 
 
 Seen = Callable[[str, str, NDArray[np.generic]], None]
@@ -114,10 +116,16 @@ def _faces(data: Path, seen: Seen) -> pd.DataFrame:
 
 def _clips(data: Path, seen: Seen) -> pd.DataFrame:
     rows = []
+    labels: list[int] = []
+    left_out: list[str] = []
     for clip, heard in _hear_all(data, voices.clips(data)):
         if heard.mel is not None:
             seen(clip.corpus, clip.emotion, heard.mel)
+            labels.append(clip.label)
+        else:
+            left_out.append(f"{clip.corpus} {clip.path}: {heard.fault}")
         rows.append({**_facts(clip), **heard.facts, "digest": heard.digest})
+    checks.told(np.array(labels, np.int64), left_out, "The voices")
     return pd.DataFrame(rows)
 
 
@@ -177,13 +185,13 @@ def _open(data: Path) -> None:
 
 
 def _hear(clip: voices.Clip) -> Heard:
-    content = _archives[clip.corpus].read(clip.path)
-    digest = hashlib.sha256(content).hexdigest()
+    content = clip.path.encode()  # what cannot be read is like no other clip
     try:
+        content = _archives[clip.corpus].read(clip.path)
         recording = decode_audio(content, clip.path)
-    except DuetError as error:
-        print(f"{clip.corpus} {clip.path}: {error.message}", flush=True)
-        return Heard({}, digest, None)
+    except (DuetError, DataSetError) as error:
+        return Heard({}, hashlib.sha256(content).hexdigest(), None, str(error))
+    digest = hashlib.sha256(content).hexdigest()
     facts = {"duration": round(recording.duration, 2), "clipped": round(recording.clipped, 4)}
     facts |= measures(recording.samples)
     return Heard(facts, digest, _evenly_timed(log_mel_spectrogram(recording.samples)))

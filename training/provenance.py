@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +80,25 @@ MADE_WITH = "made_with.json"
 """Written into a run's folder by its training, as the model may be exported elsewhere."""
 
 
-def note_making(run: Path, command: str) -> None:
-    """Keep by which command, with which libraries and on which machine a run is trained."""
+def note_making(run: Path, command: str, data_sets: Sequence[str]) -> None:
+    """Keep by which command, from what, with which libraries and where a run is trained.
+
+    Parameters
+    ----------
+    data_sets : those that are there, by `core.datasets.present`.
+    """
     run.mkdir(parents=True, exist_ok=True)
-    facts = {"command": command, "versions": versions(), "hardware": hardware()}
+    facts = {
+        "command": command,
+        "data_sets": list(data_sets),
+        "versions": versions(),
+        "hardware": hardware(),
+    }
     (run / MADE_WITH).write_text(json.dumps(facts, indent=1))
 
 
 def made_with(run: Path) -> dict[str, Any]:
-    """`versions`, `hardware` and, where it was noted, `command` of a run's training.
+    """`versions`, `hardware` and, where they were noted, `command` and `data_sets` of a run.
 
     Who changes a run on its way adds a `note` to the file, which the card then shows.
     """

@@ -37,9 +37,11 @@ class Recipe:
     input: dict[str, Any]
     """Of the network; `size` in its shape stands for the size of the last stage's faces."""
     data: str
+    """`{corpora}` in it stands for the voice sets that were there."""
     held_apart: str
     """How what the model is judged on was kept out of what it learnt from."""
     data_licence: str
+    """`{licences}` in it stands for theirs."""
     limits: str
     train: Callable[..., object]
     """(build, data, run, epochs, fraction): train into the folder `run`. With a `plan` also
@@ -87,12 +89,16 @@ FACE_LIMITS = (
 
 
 VOICE_DATA = (
-    "RAVDESS, CREMA-D, SAVEE and TESS, split by speaker; chosen and calibrated on the validation "
+    "{corpora}, split by speaker; chosen and calibrated on the validation "
     "speakers; judged on the test speakers"
 )
-VOICE_LICENCES = (
-    "RAVDESS CC BY-NC-SA 4.0; CREMA-D ODbL 1.0; SAVEE research use; TESS CC BY-NC-ND 4.0"
-)
+VOICE_LICENCES = {
+    "ravdess": "CC BY-NC-SA 4.0",
+    "crema_d": "ODbL 1.0",
+    "savee": "research use",
+    "tess": "CC BY-NC-ND 4.0",
+}
+"""Of each corpus."""
 VOICE_LIMITS = (
     "All its speakers are adults who act in English; it was not measured on children, other "
     "languages or unacted speech."
@@ -176,7 +182,7 @@ RECIPES: dict[str, Recipe] = {
         },
         data=VOICE_DATA,
         held_apart="Nobody who is heard in the test was heard in training.",
-        data_licence=VOICE_LICENCES,
+        data_licence="{licences}",
         limits=VOICE_LIMITS,
         train=voice.train,
         examples=_voice_examples,
@@ -193,7 +199,7 @@ RECIPES: dict[str, Recipe] = {
         input={"shape": ["n", DESCRIPTORS, 1], "preprocessing": DESCRIPTOR_WINDOWS},
         data=VOICE_DATA,
         held_apart="Nobody who is heard in the test was heard in training.",
-        data_licence=VOICE_LICENCES,
+        data_licence="{licences}",
         limits="It hears 2.5 s at once and does not say which moments mattered. Recordings are "
         "brought to 16 kHz before its 22,050 Hz, so that no corpus is told by sound above 8 kHz. "
         + VOICE_LIMITS,

@@ -26,6 +26,7 @@ from core.reports import (
 )
 from training.export import write_json
 from training.fairness import fairness
+from training.measures import INTERVALS
 from training.robustness import CLIPS_PER_CELL, robustness
 from training.robustness import CORPORA as ROBUST_CORPORA
 
@@ -34,9 +35,16 @@ COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.5)
 
 
 def measure(info: ModelInfo, data: Path) -> None:
-    """Write `robustness.json` and `fairness.json` of a model."""
-    write_json(info.folder / "robustness.json", robustness(Model(info), data))
-    write_json(info.folder / "fairness.json", fairness(info, data))
+    """Write `robustness.json` and `fairness.json` of a model.
+
+    Raises
+    ------
+    DataSetError
+        When what the model is judged on is not there; both files stay as they are then.
+    """
+    fair, robust = fairness(info, data), robustness(Model(info), data)
+    write_json(info.folder / "fairness.json", fair)
+    write_json(info.folder / "robustness.json", robust)
 
 
 def write_report(models: Path) -> Path:
@@ -45,8 +53,9 @@ def write_report(models: Path) -> Path:
     parts = [
         "# What the models can do",
         "Written by `python -m training report --data PATH`; every number comes from a file in "
-        "the model's folder. Intervals are 95%. UAR is the unweighted average recall, ECE the "
-        "expected calibration error. How each model was made stands in its own README.md.",
+        f"the model's folder. Intervals are 95%, {INTERVALS}. UAR is the unweighted average "
+        "recall, ECE the expected calibration error. How each model was made stands in its own "
+        "README.md.",
         "## All models, all splits",
         _leaderboard(infos),
         _left_out(infos),
@@ -83,8 +92,9 @@ def _leaderboard(infos: list[ModelInfo]) -> str:
 
 
 def _with_interval(measures: dict[str, Any], name: str) -> str:
-    low, high = measures[f"{name}_95"]
-    return f"{measures[name]:.1%} ({low:.1%} to {high:.1%})"
+    if (ends := measures[f"{name}_95"]) is None:
+        return f"{measures[name]:.1%}"
+    return _interval(measures[name], ends)
 
 
 def _left_out(infos: list[ModelInfo]) -> str:
@@ -217,10 +227,9 @@ def _random_split(info: ModelInfo, found: dict[str, Any]) -> str:
 
 def _levers(found: list[Ideas]) -> str:
     about = (
-        "Short runs that differ from the first one of their table in one thing. p by McNemar's "
-        "exact test that both err equally often, not adjusted for their number. Short runs overfit "
-        "little, so what holds against overfitting shows less here than in a long one. Where a "
-        "recipe's commit is named, the command is of that commit."
+        "Short runs that differ from the first one of their table in one thing. p is not adjusted "
+        "for their number. Short runs overfit little, so what holds against overfitting shows less "
+        "here than in a long one. Where a recipe's commit is named, the command is of that commit."
     )
     return "\n\n".join([about, *map(_ideas, found)])
 
@@ -240,7 +249,7 @@ def _ideas(found: Ideas) -> str:
         for idea in found.tried
     ]
     header = ["what", found.measure, "gain", "p", "times the time to train", "parameters"]
-    settings = f"{found.settings} ({found.n:,} examples), by `{found.command}`:"
+    settings = f"{found.settings} ({found.n:,} examples), by `{found.command}`; p by {found.test}:"
     return f"{settings[0].upper()}{settings[1:]}\n\n{_table(header, rows)}"
 
 
@@ -377,7 +386,13 @@ def _fairness(found: dict[str, Any]) -> str:
         for attribute, gap in found["gaps"].items()
     ]
     header = ["attribute", "group", "n", "people or pictures", "accuracy", "UAR"]
-    return "\n\n".join([found["note"], _table(header, rows), "\n".join(gaps)])
+    about = (
+        "The largest gaps; their intervals allow for having looked at all pairs of groups:"
+        if gaps
+        else ""
+    )
+    parts = [found["note"], _table(header, rows), about, "\n".join(gaps)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _fusion(path: Path) -> str:

@@ -1,7 +1,7 @@
 """How well a model holds out when pictures and recordings get worse.
 
-Six ways of getting worse for pictures and five for voices, at five strengths each. A voice clip in
-which the app finds no speech any more counts as answered wrongly, as nobody is helped by it.
+Seven ways of getting worse for pictures and five for voices, at five strengths each. A voice clip
+in which the app finds no speech any more counts as answered wrongly, as nobody is helped by it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from core.voice.change import Samples, add_noise, mix_at
 from core.voice.features import SAMPLE_RATE
 from training import fer2013, voices
 from training.augment_voice import band_limit, reverberate
+from training.files import DataSetError
 
 CLIPS_PER_CELL = 30
 """Recordings tried of each corpus and emotion."""
@@ -72,6 +73,11 @@ def _darken(image: Image, factor: float, _: Random) -> Image:
     return np.round(image * factor).astype(np.uint8)
 
 
+def _brighten(image: Image, factor: float, _: Random) -> Image:
+    """As an overexposed picture: what is brighter than white becomes white."""
+    return np.clip(np.round(np.float32(factor) * image), 0, 255).astype(np.uint8)
+
+
 def _occlude(image: Image, share: float, rng: Random) -> Image:
     side = round(share * len(image))
     top, left = rng.integers(0, len(image) - side + 1, 2)
@@ -90,6 +96,7 @@ FACE_CORRUPTIONS: dict[str, Corruption[Image]] = {
     "blur": Corruption(_blur, (0.5, 1.0, 1.5, 2.0, 3.0), "standard deviation {} pixels of 48"),
     "JPEG": Corruption(_jpeg, (50, 30, 20, 10, 5), "quality {}"),
     "darkness": Corruption(_darken, (0.6, 0.4, 0.2, 0.1, 0.05), "brightness times {}"),
+    "brightness": Corruption(_brighten, (1.25, 1.5, 2.0, 3.0, 4.0), "brightness times {}"),
     "occlusion": Corruption(_occlude, (0.2, 0.3, 0.4, 0.5, 0.6), "a square {} as wide as the face"),
     "low resolution": Corruption(_shrink, (36, 28, 20, 14, 10), "{0} x {0} pixels"),
 }
@@ -165,6 +172,8 @@ def _voice_measures(model: Model, data: Path) -> dict[str, Any]:
     for i in rng.permutation(len(clips)):
         cells.setdefault((clips[i].corpus, clips[i].emotion), []).append(clips[i])
     heard = voices.hear(data, [c for cell in cells.values() for c in cell[:CLIPS_PER_CELL]])
+    if not heard.clips:
+        raise DataSetError(f"No clip of the test speakers of RAVDESS and CREMA-D at {data}.")
     training = [c for c in voices.clips(data) if c.split == "train" and c.corpus in CORPORA]
     crowd = [training[i] for i in rng.permutation(len(training))[:60]]
 

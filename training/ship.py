@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from core.datasets import CORPORA
+from core.index import DATA_SETS
 from core.models import MODELS_FOLDER, Model, read_info
 from core.predictions import write_predictions
+from core.words import listed
 from training.architectures import parameters, together
 from training.card import write_card
 from training.evaluate import (
@@ -34,7 +37,7 @@ from training.files import DataSetError
 from training.filling import FOLDER
 from training.loop import finished
 from training.provenance import made_with
-from training.recipes import RECIPES, Recipe
+from training.recipes import RECIPES, VOICE_LICENCES, Recipe
 
 MOST_LOSS = 0.003
 """Of the validation score: what a quantisation may cost."""
@@ -79,7 +82,7 @@ def ship(
     )
     examples = [] if quick else recipe.examples(data)
     before = _forerunner(run, trained)
-    card = _card(name, recipe, parameters(network), trained, before) | made_with(run)
+    card = _card(name, recipe, parameters(network), trained, before) | _made_from(recipe, run)
     card |= _without_labels(run, recipe)
     if called and called != name:
         card.update(name=called, title=f"{recipe.title} ({called})", default=False)
@@ -101,6 +104,19 @@ def ship(
     folder = write_folder(card["name"], content, card, _history(trained), models)
     write_evaluation(folder, data)
     return folder
+
+
+def _made_from(recipe: Recipe, run: Path) -> dict[str, Any]:
+    """What the card says of a run's data, libraries and machine."""
+    made = made_with(run)
+    there = made.get("data_sets", CORPORA)  # runs of before it was noted had all of them
+    corpora = [corpus for corpus in CORPORA if corpus in there]
+    licences = [f"{DATA_SETS[corpus]} {VOICE_LICENCES[corpus]}" for corpus in corpora]
+    return {
+        "data": recipe.data.format(corpora=listed([DATA_SETS[corpus] for corpus in corpora])),
+        **made,
+        "licence_of_data": recipe.data_licence.format(licences="; ".join(licences)),
+    }
 
 
 def quantised(
@@ -284,7 +300,6 @@ def _card(
         "recipe": name,
         **_how_far(recipe, members),
         **_grown_from(recipe, earlier),
-        "data": recipe.data,
         "held_apart": recipe.held_apart,
         "stages": [
             {**_state(stage)["recipe"], **({"network": member} if member else {})}
@@ -297,5 +312,4 @@ def _card(
         "wall_time_hours": _hours(earlier + states),
         "limits": recipe.limits,
         "licence_of_weights": "CC BY-NC-SA 4.0 (research; the data allow no commercial use)",
-        "licence_of_data": recipe.data_licence,
     }

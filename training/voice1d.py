@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ from core.models import probabilities
 from core.voice import descriptors
 from core.voice.change import Samples, add_noise, change_pitch_and_tempo, shift_in_time
 from core.voice.descriptors import DESCRIPTORS, descriptor_windows
-from training import voices
-from training.files import Files
+from training import checks, voices
+from training.files import DataSetError, Files
 from training.loop import Batches, Schedule, fit, one_hot
 from training.measures import summary, unweighted_average_recall
 
@@ -89,39 +90,39 @@ def changed(samples: Samples, rng: np.random.Generator) -> Samples:
 def load(data: Path, cache: Path, seed: int = SCHEDULE.seed) -> Examples:
     """The first window of every clip and of its copies, computed once in parallel and kept.
 
-    A clip that cannot be decoded is named on standard output and left out. The cache is known by
-    the clips and the constants of `core.voice.descriptors`.
+    A clip that cannot be decoded is left out, named and counted on standard output, also where the
+    cache holds all others. The cache is known by the clips and the constants of
+    `core.voice.descriptors`.
     """
     listed = voices.clips(data)
-    jobs: list[tuple[voices.Clip, list[int] | None]] = [(clip, None) for clip in listed]
-    jobs += [(clip, [seed, copy]) for copy in range(COPIES) for clip in listed]
     constants = {k: v for k, v in vars(descriptors).items() if k.isupper()}
-    key = sha256(repr((jobs, constants)).encode()).hexdigest()[:16]
+    known_by = (listed, seed, COPIES, constants)
+    key = sha256(repr(known_by).encode()).hexdigest()[:16]
     path = cache / f"descriptors-{key}.npy"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npy")
-        np.save(part, np.stack(list(_descriptors(data, jobs))))
+        np.save(part, np.stack(list(computed(data, listed, seed)), axis=1))
         part.replace(path)
-    x = np.load(path)
+    x = np.load(path).reshape(-1, DESCRIPTORS)
     usable = np.isfinite(x).all(axis=1)
-    clips = tuple(clip for clip, _ in jobs)
-    labels = np.array([clip.label for clip in clips])
-    copied = np.array([number is not None for _, number in jobs])
-    return Examples(x, labels, clips, copied).where(usable)
+    voices.tell_left_out(listed, usable[: len(listed)])
+    copied = np.arange(len(x)) >= len(listed)
+    examples = Examples(x, np.array([c.label for c in listed] * (1 + COPIES)),
+                        tuple(listed * (1 + COPIES)), copied)  # fmt: skip
+    return examples.where(usable)
 
 
-def _descriptors(
-    data: Path, jobs: list[tuple[voices.Clip, list[int] | None]]
-) -> Iterator[NDArray[np.float32]]:
-    """In the order of `jobs`; not a number where a clip cannot be used."""
+def computed(data: Path, clips: list[voices.Clip], seed: int) -> Iterator[NDArray[np.float32]]:
+    """Of each clip, in order: (1 + COPIES, DESCRIPTORS), `first_windows`."""
     # Spawned, not forked: whoever calls may have TensorFlow's threads running.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), context, _open, (data,)) as pool:
-        for done, row in enumerate(pool.map(_first_window, jobs, chunksize=32), 1):
-            if done % 2000 == 0 or done == len(jobs):
-                print(f"descriptors: {done} of {len(jobs)}", flush=True)
-            yield row
+        work = partial(_of_clip, seed)
+        for done, rows in enumerate(pool.map(work, clips, chunksize=16), 1):
+            if done % 2000 == 0 or done == len(clips):
+                print(f"descriptors: {done} of {len(clips)} clips", flush=True)
+            yield rows
 
 
 _archives: dict[str, Files] = {}
@@ -131,19 +132,32 @@ def _open(data: Path) -> None:
     _archives.update(voices.archives(data))
 
 
-def _first_window(job: tuple[voices.Clip, list[int] | None]) -> NDArray[np.float32]:
-    clip, seed = job
+def _of_clip(seed: int, clip: voices.Clip) -> NDArray[np.float32]:
     try:
-        samples = decode_audio(_archives[clip.corpus].read(clip.path), clip.path).samples
-    except DuetError as error:
-        if seed is None:
-            print(f"left out {clip.corpus} {clip.path}: {error.message}", flush=True)
-        return np.full(DESCRIPTORS, np.nan, np.float32)
-    if seed is not None:
-        digest = int.from_bytes(sha256(clip.path.encode()).digest()[:4])
-        samples = changed(samples, np.random.default_rng([*seed, digest]))
-    first: NDArray[np.float32] = descriptor_windows(samples, most=1)[0][0, :, 0]
-    return first
+        return first_windows(_archives[clip.corpus].read(clip.path), clip.path, seed)
+    except (DuetError, DataSetError) as error:
+        print(f"left out {clip.corpus} {clip.path}: {error}", flush=True)
+        return np.full((1 + COPIES, DESCRIPTORS), np.nan, np.float32)
+
+
+def first_windows(content: bytes, path: str, seed: int = SCHEDULE.seed) -> NDArray[np.float32]:
+    """(1 + COPIES, DESCRIPTORS) of a clip's and its augmented copies' first windows.
+
+    It is decoded once for all of them.
+
+    Parameters
+    ----------
+    content : of the clip's file. path : inside its corpus; with `seed` it decides on the copies.
+
+    Raises
+    ------
+    DuetError
+        When the clip does not decode.
+    """
+    samples = decode_audio(content, path).samples
+    digest = int.from_bytes(sha256(path.encode()).digest()[:4])
+    copies = (changed(samples, np.random.default_rng([seed, i, digest])) for i in range(COPIES))
+    return np.stack([descriptor_windows(one, most=1)[0][0, :, 0] for one in (samples, *copies)])
 
 
 def train(
@@ -156,6 +170,8 @@ def train(
     """Train on the training speakers, choose on the validation speakers."""
     examples = _share(load(data, run.parent / "cache"), fraction)
     corpora = ("ravdess", "crema_d")
+    for split in ("train", "validation"):
+        checks.told(examples.of(split).y, (), f"The voices' {split}")
     validation = examples.of("validation")
 
     def score(answers: NDArray[np.int64]) -> dict[str, float]:
@@ -189,6 +205,8 @@ def random_split(
     rng = np.random.default_rng(SCHEDULE.seed)
     held_out = rng.random(len(examples)) < TEST_SHARE
     test, pool = examples.where(held_out), examples.where(~held_out)
+    for part, called in ((pool, "train"), (test, "test")):
+        checks.told(part.y, (), f"The random split's {called}")
 
     def score(answers: NDArray[np.int64]) -> dict[str, float]:
         return {"score": float(np.mean(answers == test.y))}

@@ -126,6 +126,13 @@ def parse(corpus: str, path: PurePosixPath) -> tuple[str, str] | None:
     return None
 
 
+def speaker_of(name: str) -> str:
+    """`corpus/speaker` of a clip that is known as `corpus/path`."""
+    corpus, path = name.split("/", 1)
+    parsed = parse(corpus, PurePosixPath(path))
+    return f"{corpus}/{parsed[0] if parsed else ''}"
+
+
 def split_of(corpus: str, speaker: str) -> str:
     if speaker in TEST_SPEAKERS[corpus]:
         return "test"
@@ -189,8 +196,8 @@ def hear(data: Path | str, chosen: list[Clip]) -> HeardClips:
         try:
             decoded = decode_audio(opened[clip.corpus].read(clip.path), clip.path)
             spoken = find_speech(decoded)
-        except DuetError as error:
-            left_out.append(f"{clip.corpus} {clip.path}: {error.message}")
+        except (DuetError, DataSetError) as error:
+            left_out.append(f"{clip.corpus} {clip.path}: {error}")
             continue
         kept.append(clip)
         samples.append(decoded.samples)
@@ -300,7 +307,7 @@ def load(
             for clip, length, end in zip(wanted, lengths, np.cumsum(lengths), strict=True)
             if length
         ]
-    _tell_left_out(listed, np.concatenate(lengths_of))
+    tell_left_out(listed, np.concatenate(lengths_of)[: len(listed)] > 0)
     return Voices(tuple(c for c, _ in kept), tuple(s for _, s in kept))
 
 
@@ -328,9 +335,9 @@ def _fill(data: Path, missing: dict[Path, Set], view: str) -> None:
         part.replace(path)
 
 
-def _tell_left_out(listed: list[Clip], lengths: NDArray[np.int64]) -> None:
-    """Name and count the clips without a spectrogram, also where the cache gave none for them."""
-    spoilt = [clip for clip, length in zip(listed, lengths, strict=False) if not length]
+def tell_left_out(listed: list[Clip], usable: NDArray[np.bool_]) -> None:
+    """Name and count the clips that are not usable, also where a cache already knew of them."""
+    spoilt = [clip for clip, good in zip(listed, usable, strict=True) if not good]
     if spoilt:
         names = ", ".join(f"{clip.corpus} {clip.path}" for clip in spoilt)
         print(f"left out {len(spoilt):,} of {len(listed):,} clips: {names}", flush=True)
@@ -369,8 +376,8 @@ def _spectrogram(view: str, job: tuple[Clip, list[int] | None]) -> NDArray[np.fl
     clip, seed = job
     try:
         samples = decode_audio(_archives[clip.corpus].read(clip.path), clip.path).samples
-    except DuetError as error:
-        print(f"left out {clip.corpus} {clip.path}: {error.message}", flush=True)
+    except (DuetError, DataSetError) as error:
+        print(f"left out {clip.corpus} {clip.path}: {error}", flush=True)
         return VIEWS[view](np.zeros(features.SAMPLE_RATE, np.float32))[:0]
     if seed is not None:
         digest = int.from_bytes(sha256(clip.path.encode()).digest()[:4])

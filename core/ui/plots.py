@@ -854,12 +854,18 @@ def other_splits(found: Sequence[OtherSplit], test: Measures) -> go.Figure:
 
 
 def _dot(
-    figure: go.Figure, name: str, where: str, value: float, ends: tuple[float, float], symbol: str
+    figure: go.Figure,
+    name: str,
+    where: str,
+    value: float,
+    ends: tuple[float, float] | None,
+    symbol: str,
 ) -> None:
-    """A value with its interval, on the line `where`."""
+    """A value with its interval, if it has one, on the line `where`."""
     import plotly.graph_objects as go
 
-    low, high = ends
+    low, high = ends or (value, value)
+    told = f" ({low:.1%} to {high:.1%})" if ends else ", too few people for an interval"
     figure.add_trace(
         go.Scatter(
             x=[value],
@@ -868,7 +874,7 @@ def _dot(
                      "arrayminus": [max(0, value - low)], "color": GREY},
             mode="markers",
             marker={"size": 12, "color": BLUE, "symbol": symbol},
-            hovertemplate=f"{name}: %{{x:.1%}} ({low:.1%} to {high:.1%})<extra></extra>",
+            hovertemplate=f"{name}: %{{x:.1%}}{told}<extra></extra>",
             showlegend=False,
         )
     )  # fmt: skip
@@ -940,8 +946,8 @@ def fairness_rows(found: Fairness) -> Rows:
             "group": name,
             "n": m.n,
             "accuracy": m.accuracy,
-            "accuracy_low": m.accuracy_95[0],
-            "accuracy_high": m.accuracy_95[1],
+            "accuracy_low": m.accuracy_95[0] if m.accuracy_95 else None,
+            "accuracy_high": m.accuracy_95[1] if m.accuracy_95 else None,
             "unweighted_average_recall": m.unweighted_average_recall,
         }
         for attribute, groups in found.groups.items()

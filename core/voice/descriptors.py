@@ -24,6 +24,8 @@ SKIPPED_SECONDS = 0.6
 WINDOW_SECONDS = 2.5
 HOP_SECONDS = 0.5
 """Between the windows of a recording that holds more than one."""
+RESAMPLING_SECONDS = 0.1
+"""More than the resampler looks ahead: sound after it does not change a window."""
 WINDOW_SAMPLES = round(WINDOW_SECONDS * DESCRIPTOR_RATE)
 
 FRAME_LENGTH = 2048
@@ -61,7 +63,8 @@ def descriptor_windows(
     further = max(0, int((length - SKIPPED_SECONDS - WINDOW_SECONDS) / HOP_SECONDS))
     skipped = SKIPPED_SECONDS if length > 2 * SKIPPED_SECONDS else 0.0
     starts = skipped + HOP_SECONDS * np.arange(1 + further, dtype=np.float64)[:most]
-    sound = at_descriptor_rate(samples)
+    end = round((starts[-1] + WINDOW_SECONDS + RESAMPLING_SECONDS) * SAMPLE_RATE)
+    sound = at_descriptor_rate(samples[:end])
     tensor = np.stack([descriptors(_window_from(sound, start)) for start in starts])
     return tensor[..., np.newaxis], starts
 
