@@ -283,7 +283,10 @@ def other_splits(info: ModelInfo) -> None:
         test = evaluation.splits["test"]
         rows = plots.other_splits_rows(found, test)
         plots.show(plots.other_splits(found, test), "other_splits", rows)
-        st.caption("“Unheard speakers” is what we stand by.")
+        st.caption(
+            "“Unheard speakers” is what we stand by. Its interval is from drawing speakers anew; "
+            "that of a split that leaks, from drawing examples, is too narrow."
+        )
         for other in found:
             measured_by(other.note.rstrip("."), other.command)
 

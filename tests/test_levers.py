@@ -21,7 +21,7 @@ from core.voice import overall_logits
 from core.voice.features import MEL_BANDS
 from core.voice.prosody import COLUMNS
 from core.voice.tensor import STEP_SECONDS
-from tests.data_makers import crema_d, fer2013, ravdess
+from tests.data_makers import crema_d, fer2013, ravdess, tone
 from training import face, filling, levers, mixing, views, voice, voices
 from training.__main__ import main
 from training.architectures import ARCHITECTURES, face_cnn, voice_cnn
@@ -165,6 +165,17 @@ def test_one_emotion_is_no_idea_tried(models: Path, tmp_path: Path, capsys) -> N
     command = ["levers", "face-cnn", "--data", str(tmp_path / "data"), "--models", str(models)]
     assert main([*command, "--run", str(tmp_path / "run"), "--only", "mixup of 30%"]) == 1
     assert "holds only happy" in capsys.readouterr().err
+
+
+def test_ideas_need_the_sets_that_they_are_judged_on(models: Path, tmp_path: Path, capsys) -> None:
+    place = tmp_path / "data/savee/ALL"
+    place.mkdir(parents=True)
+    for speaker in ("DC", "JK"):
+        for number, code in enumerate(("a", "h", "sa")):
+            (place / f"{speaker}_{code}01.wav").write_bytes(tone(150 + 70 * number, 0.6))
+    command = ["levers", "voice-cnn", "--data", str(tmp_path / "data"), "--models", str(models)]
+    assert main([*command, "--run", str(tmp_path / "run"), "--only", "without mixup"]) == 1
+    assert "judged on RAVDESS and CREMA-D, and neither is there" in capsys.readouterr().err
 
 
 def test_corpora_are_drawn_as_often_as_they_have_clips(

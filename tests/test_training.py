@@ -825,7 +825,32 @@ def test_intervals_of_voices_know_that_the_clips_of_a_speaker_go_together():
     assert widths[1] > 2.5 * widths[0]
     assert by_speaker["accuracy"] == by_clip["accuracy"]
     two = measures.summary(p[:200], labels[:200], speakers[:200])
-    assert two == measures.summary(p[:200], labels[:200])
+    assert "speakers_drawn" not in two
+    # Another corpus of one speaker is always there as often as it is.
+    pooled = speakers.copy()
+    pooled[500:] = "tess/1"
+    both = measures.summary(p, labels, pooled)
+    assert both["speakers_drawn"] == 5
+    assert np.ptp(both["accuracy_95"]) < widths[1]
+
+
+@pytest.mark.parametrize(
+    ("speakers", "expected"), [(4, 3.182), (5, 2.776), (12, 2.201), (30, 2.045)]
+)
+def test_intervals_of_few_speakers_are_as_wide_as_students(speakers, expected):
+    times = measures.widening(speakers)
+    assert times == pytest.approx((speakers / (speakers - 1)) ** 0.5 * expected / 1.96, rel=0.01)
+    assert measures.widening(100_000) == pytest.approx(1, abs=1e-4)
+    rng = np.random.default_rng(1)
+    rounds, held = 60, 0
+    who = np.repeat([f"ravdess/{n}" for n in range(speakers)], 40)
+    labels = np.zeros(len(who), np.int64)
+    for _ in range(rounds):
+        share = np.repeat(rng.normal(0.6, 0.1, speakers), 40)
+        answers = (rng.random(len(who)) > share).astype(np.int64)
+        low, high = measures.bootstrap_interval(labels, answers, rounds=200, speakers=who)
+        held += low <= 0.6 <= high
+    assert held >= 0.86 * rounds  # percentiles alone hold in 75% for 4 speakers
 
 
 def _answered(who: dict[str, float], clips: int = 60) -> Predictions:
@@ -853,6 +878,7 @@ def test_groups_of_few_speakers_get_no_interval_and_gaps_allow_for_the_choice(
     monkeypatch.setattr(fairness, "read_predictions", lambda info: {"test": _answered(who)})
     info = read_info(MODELS_FOLDER / "voice-cnn")
     found = fairness.fairness(info, tmp_path)
+    assert "left out of the gaps" in found["note"]
     # The sex of every actor is known without the table that the rest stands in.
     assert list(found["groups"]) == ["sex", "age", "race", "ethnicity"]
     assert {name: m["speakers"] for name, m in found["groups"]["sex"].items()} == {
@@ -875,21 +901,23 @@ def test_groups_of_few_speakers_get_no_interval_and_gaps_allow_for_the_choice(
     assert "age, race and ethnicity as CREMA-D gives them" in found["note"]
 
 
-def test_the_gap_of_equal_groups_is_hardly_ever_certain():
+def test_the_interval_of_a_gap_allows_for_the_choice_of_the_pair():
     rng = np.random.default_rng(4)
-    certain = 0
-    for _ in range(40):
-        found = Predictions(
-            np.arange(900).astype(str),
-            np.zeros(900, np.int64),
-            np.eye(7)[(rng.random(900) < 0.4).astype(int)],
-            np.full(900, ""),
-        )
-        values = np.repeat(["a", "b", "c", "d"], 225)
-        groups = {v: {"accuracy": float(found.right[values == v].mean())} for v in "abcd"}
-        gap = fairness._gap(found, found.ids, values, groups)
-        certain += gap["interval_95"][0] > 0
-    assert certain <= 4  # 8 or more where the choice of the pair is not allowed for
+    found = Predictions(
+        np.arange(900).astype(str),
+        np.zeros(900, np.int64),
+        np.eye(7)[(rng.random(900) < 0.4).astype(int)],
+        np.full(900, ""),
+    )
+    values = np.repeat(["a", "b", "c", "d"], 225)
+    groups = {v: {"accuracy": float(found.right[values == v].mean())} for v in "abcd"}
+    gap = fairness._gap(found, found.ids, values, groups)
+    chosen = gap["between"]
+    alone = fairness._gap(found, found.ids, values, {v: groups[v] for v in chosen})
+    assert (alone["between"], alone["difference"]) == (chosen, gap["difference"])
+    # 2.64 instead of 1.96 standard errors on each side: 6 pairs instead of one.
+    wider = np.ptp(gap["interval_95"]) / np.ptp(alone["interval_95"])
+    assert wider == pytest.approx(2.64 / 1.96, rel=0.08)
 
 
 def test_a_model_whose_data_are_not_there_is_left_as_it_is(small_data, tmp_path, capsys):

@@ -43,7 +43,7 @@ def told(labels: NDArray[np.int64], left_out: Sequence[str], where: str) -> None
     if missing := missing_emotions(labels, where):
         print(f"{where} holds no example of {', '.join(missing)}", flush=True)
     if left_out:
-        print(f"left out of {where}: {len(left_out):,}", flush=True)
+        print(f"left out of {where.replace('The ', 'the ', 1)}: {len(left_out):,}", flush=True)
         for fault in left_out[:NAMED]:
             print(f"  {fault}", flush=True)
         if len(left_out) > NAMED:

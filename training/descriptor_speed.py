@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,10 @@ from core.voice.descriptors import (
 from training import voice1d, voices
 from training.files import DataSetError
 
-CLIPS = 400
+CLIPS_A_CORE = 200
 """Timed in parallel, evenly over all of them."""
+REPEATED = 2
 CLIPS_OF_LIBROSA = 60
-WARM_UP = 200
-"""Clips before, while helpers start and import what they need."""
 
 
 def descriptor_speed(data: Path) -> dict[str, Any]:
@@ -45,14 +46,13 @@ def descriptor_speed(data: Path) -> dict[str, Any]:
     Raises
     ------
     DataSetError
-        When there are too few clips, or librosa is not installed.
+        When there are no clips, or librosa is not installed.
     """
     if not importlib.util.find_spec("librosa"):
         raise DataSetError("librosa is not installed: pip install -r requirements-dev.txt")
     listed = voices.clips(data)
-    if len(listed) < 2:
-        raise DataSetError("At least two clips are needed, one to begin with and one to time.")
-    chosen = listed[:: max(1, len(listed) // (CLIPS + WARM_UP))][: CLIPS + WARM_UP]
+    count = CLIPS_A_CORE * (os.cpu_count() or 1)
+    chosen = listed[:: max(1, len(listed) // count)][:count]
     few = chosen[:: max(1, len(chosen) // CLIPS_OF_LIBROSA)][:CLIPS_OF_LIBROSA]
     opened = voices.archives(data)
     contents = [opened[clip.corpus].read(clip.path) for clip in few]
@@ -78,23 +78,23 @@ def _compared(ours: float, librosas: float) -> dict[str, float]:
 
 
 def _each(job: Callable[[Any], object], inputs: Sequence[Any]) -> float:
-    """Seconds for one of `inputs`, the median."""
-    seconds = []
+    """Seconds for one of `inputs`, on average."""
+    begun = time.perf_counter()
     for one in inputs:
-        begun = time.perf_counter()
         job(one)
-        seconds.append(time.perf_counter() - begun)
-    return float(np.median(seconds))
+    return (time.perf_counter() - begun) / len(inputs)
 
 
 def _in_parallel(data: Path, chosen: list[voices.Clip]) -> tuple[int, float]:
-    """(clips timed, seconds for one of them), as training computes them."""
-    rows = voice1d.computed(data, chosen, voice1d.SCHEDULE.seed)
-    for _ in range(min(WARM_UP, len(chosen) // 2)):
-        next(rows)
-    begun = time.perf_counter()
-    count = sum(1 for _ in rows)
-    return count, (time.perf_counter() - begun) / count
+    """(clips timed, seconds for one of them) on all cores, once all helpers are at work."""
+    first = os.cpu_count() or 1
+    begin, timed = chosen[: first * voice1d.CHUNK], chosen * REPEATED
+    with voice1d.helpers(data) as pool:
+        job = partial(voice1d.of_clip, voice1d.SCHEDULE.seed)
+        list(pool.map(job, begin, chunksize=voice1d.CHUNK))
+        begun = time.perf_counter()
+        list(pool.map(job, timed, chunksize=voice1d.CHUNK))
+        return len(timed), (time.perf_counter() - begun) / len(timed)
 
 
 def by_librosa(

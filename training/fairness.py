@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from core.datasets import DataSetError
 from core.models import ModelInfo
 from core.predictions import Predictions, read_predictions
 from training import fer2013, voices
-from training.measures import LEAST_SPEAKERS, unweighted_average_recall
+from training.measures import LEAST_SPEAKERS, unweighted_average_recall, widened
 from training.prepare import CREMA_D_WOMEN
 
 ROUNDS = 5000
@@ -100,7 +101,7 @@ def _of_voices(found: Predictions, data: Path) -> tuple[Attributes, NDArray[np.s
         speakers,
         f"Sex over the test speakers of RAVDESS and CREMA-D; {_rest(actors)}. SAVEE's and TESS's "
         "speakers are all of one sex and left out. There are few speakers to a group: mind the "
-        f"intervals. A group of fewer than {LEAST_SPEAKERS} has none.",
+        f"intervals. A group of fewer than {LEAST_SPEAKERS} has none and is left out of the gaps.",
     )
 
 
@@ -147,14 +148,17 @@ def _actors(data: Path) -> dict[str, dict[str, str]]:
 
 
 def _measures(found: Predictions, units: NDArray[np.str_]) -> dict[str, Any]:
-    low, high = np.percentile(_drawn_anew(found, units), [2.5, 97.5])
-    speakers = len(set(units))
-    enough = speakers >= LEAST_SPEAKERS
+    speakers, accuracy = len(set(units)), float(found.right.mean())
+    interval = None
+    if speakers >= LEAST_SPEAKERS:
+        low, high = np.percentile(_drawn_anew(found, units), [2.5, 97.5])
+        low, high = widened((low, high), accuracy, speakers)
+        interval = [round(max(0.0, float(low)), 4), round(min(1.0, float(high)), 4)]
     return {
         "n": len(found),
         "speakers": speakers,
-        "accuracy": round(float(found.right.mean()), 4),
-        "accuracy_95": [round(float(low), 4), round(float(high), 4)] if enough else None,
+        "accuracy": round(accuracy, 4),
+        "accuracy_95": interval,
         "unweighted_average_recall": round(
             unweighted_average_recall(found.labels, found.answers), 4
         ),
@@ -182,11 +186,15 @@ def _gap(
     pairs = len(groups) * (len(groups) - 1) / 2
     draws = [_drawn_anew(found.where(values == g), units[values == g]) for g in (best, worst)]
     rng = np.random.default_rng(11)
-    tail = 2.5 / pairs
-    low, high = np.percentile(draws[0] - rng.permutation(draws[1]), [tail, 100 - tail])
+    tail = 0.025 / pairs
+    between = [found.where(values == group) for group in (best, worst)]
+    difference = float(between[0].right.mean() - between[1].right.mean())
+    low, high = np.quantile(draws[0] - rng.permutation(draws[1]), [tail, 1 - tail])
+    fewest = min(len(set(units[values == group])) for group in (best, worst))
+    low, high = widened((low, high), difference, fewest, NormalDist().inv_cdf(1 - tail))
     return {
         "measure": "accuracy",
         "between": [best, worst],
         "difference": round(groups[best]["accuracy"] - groups[worst]["accuracy"], 4),
-        "interval_95": [round(float(low), 4), round(float(high), 4)],
+        "interval_95": [round(max(-1.0, float(low)), 4), round(min(1.0, float(high)), 4)],
     }

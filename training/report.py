@@ -221,7 +221,9 @@ def _random_split(info: ModelInfo, found: dict[str, Any]) -> str:
         f"The same network, trained for {found['epochs']} epochs in the way of many notebooks "
         f"(`{found['command']}`): {found['speaker_in_training']:.0%} of its test examples are of "
         f"speakers, and {found['clip_in_training']:.0%} of clips, that it was trained on. The "
-        "second line is what we stand by.\n\n" + _table(["split", "n", "accuracy", "UAR"], rows)
+        "second line is what we stand by. The interval of the first is from drawing examples, "
+        "though copies of a clip go together: it is too narrow.\n\n"
+        + _table(["split", "n", "accuracy", "UAR"], rows)
     )
 
 
@@ -387,7 +389,8 @@ def _fairness(found: dict[str, Any]) -> str:
     ]
     header = ["attribute", "group", "n", "people or pictures", "accuracy", "UAR"]
     about = (
-        "The largest gaps; their intervals allow for having looked at all pairs of groups:"
+        "The largest gaps among groups with an interval; the gaps' own intervals allow for having "
+        "looked at all pairs of groups:"
         if gaps
         else ""
     )

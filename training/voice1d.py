@@ -47,6 +47,9 @@ SCHEDULE = Schedule(
 COPIES = 2
 """Augmented copies of each clip, besides the clip itself."""
 
+CHUNK = 16
+"""Clips that a helper takes at once."""
+
 TEST_SHARE = 0.2
 """Of the examples, where they are split at random."""
 
@@ -115,14 +118,18 @@ def load(data: Path, cache: Path, seed: int = SCHEDULE.seed) -> Examples:
 
 def computed(data: Path, clips: list[voices.Clip], seed: int) -> Iterator[NDArray[np.float32]]:
     """Of each clip, in order: (1 + COPIES, DESCRIPTORS), `first_windows`."""
-    # Spawned, not forked: whoever calls may have TensorFlow's threads running.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context, _open, (data,)) as pool:
-        work = partial(_of_clip, seed)
-        for done, rows in enumerate(pool.map(work, clips, chunksize=16), 1):
+    with helpers(data) as pool:
+        for done, rows in enumerate(pool.map(partial(of_clip, seed), clips, chunksize=CHUNK), 1):
             if done % 2000 == 0 or done == len(clips):
                 print(f"descriptors: {done} of {len(clips)} clips", flush=True)
             yield rows
+
+
+def helpers(data: Path) -> ProcessPoolExecutor:
+    """A process for each core, ready for `of_clip`."""
+    # Spawned, not forked: whoever calls may have TensorFlow's threads running.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(os.cpu_count(), context, _open, (data,))
 
 
 _archives: dict[str, Files] = {}
@@ -132,7 +139,8 @@ def _open(data: Path) -> None:
     _archives.update(voices.archives(data))
 
 
-def _of_clip(seed: int, clip: voices.Clip) -> NDArray[np.float32]:
+def of_clip(seed: int, clip: voices.Clip) -> NDArray[np.float32]:
+    """`first_windows`; not a number where the clip cannot be used, which is said."""
     try:
         return first_windows(_archives[clip.corpus].read(clip.path), clip.path, seed)
     except (DuetError, DataSetError) as error:
