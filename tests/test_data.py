@@ -26,7 +26,7 @@ from core.labels import EMOTIONS
 from core.map import FILE_NAME, read_map
 from core.models import Model
 from core.predictions import read_predictions
-from core.ui import datasets, wall
+from core.ui import datasets, owner, wall
 from core.voice.activity import prosody
 from core.voice.change import shift_in_time
 from tests.media_makers import wav
@@ -533,8 +533,12 @@ def test_a_set_that_went_away_is_told(
 ) -> None:
     shutil.copytree(made_up / "ravdess", tmp_path / "ravdess")
     with_data(monkeypatch, tmp_path, summary)
-    app = opened("data_faces", view="Pictures")
-    assert "fer2013 is not in" in app.warning[0].value.replace("\\", "")
+    monkeypatch.setenv(owner.VARIABLE, "everyone")
+    said = opened("data_faces", view="Pictures").warning[0].value.replace("\\", "")
+    assert f"fer2013 is not in {tmp_path}; put its zip or folder there." in said
+    monkeypatch.setenv(owner.VARIABLE, "nobody")  # visitors can do nothing about it
+    said = opened("data_faces", view="Pictures").warning[0].value
+    assert said == "fer2013 is not on this server."
 
 
 def test_the_map_opens_an_example(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
