@@ -117,8 +117,8 @@ def balance(chosen: pd.DataFrame, which: str) -> str:
     missing = [name for name in EMOTIONS if name not in found.index]
     rest = f", {listed(missing)} not at all" if missing else ""
     if found.max() <= 1.05 * found.min():
-        every = "every other emotion" if missing else "every emotion"
-        return f"{which}: {every} is there about as often{rest}"
+        every = "all other emotions" if missing else "all emotions"
+        return f"{which}: {every} are there about equally often{rest}"
     return (
         f"{which}: {found.index[0]} is there {found.max() / found.min():.1f} times as often as "
         f"{found.index[-1]}{rest}"

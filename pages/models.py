@@ -50,8 +50,9 @@ def everything(infos: list[ModelInfo]) -> None:
         plots.show(figure, "leaderboard", rows)
         table(rows)
         st.caption(
-            "Intervals: 95%, bootstrap over pictures, or over speakers with all their clips (over "
-            "clips where fewer than three speak). Measured by "
+            "Intervals: 95%, bootstrap over pictures, or within each voice set over speakers with "
+            "all their clips, widened for being few (over clips where a set has fewer than three "
+            "speakers). Measured by "
             "`python -m training evaluate NAME --data PATH --write`; click a row to see its model."
         )
     else:
@@ -283,10 +284,13 @@ def other_splits(info: ModelInfo) -> None:
         test = evaluation.splits["test"]
         rows = plots.other_splits_rows(found, test)
         plots.show(plots.other_splits(found, test), "other_splits", rows)
-        st.caption(
-            "“Unheard speakers” is what we stand by. Its interval is from drawing speakers anew; "
-            "that of a split that leaks, from drawing examples, is too narrow."
-        )
+        words = "“Unheard speakers” is what we stand by."
+        if any(other.leaks for other in found):
+            words += (
+                " Its interval is from drawing speakers anew; that of the split that leaks, from "
+                "drawing examples, is too narrow."
+            )
+        st.caption(words)
         for other in found:
             measured_by(other.note.rstrip("."), other.command)
 

@@ -682,7 +682,7 @@ def test_mean_faces_say_of_how_many_they_are() -> None:
     ("which", "finding"),
     [
         ("CREMA-D", "angry is there 1.2 times as often as neutral, surprise not at all"),
-        ("TESS", "every emotion is there about as often"),
+        ("TESS", "all emotions are there about equally often"),
         ("FER2013", "happy is there 16.4 times as often as disgust"),
     ],
 )

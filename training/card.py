@@ -55,8 +55,9 @@ def _drawn(evaluation: dict[str, Any]) -> str:
     splits = evaluation["splits"].values()
     if any("speakers_drawn" in split for split in splits):
         return (
-            "bootstrap over speakers, with all their clips, and over clips where a split has fewer "
-            f"than {LEAST_SPEAKERS} speakers"
+            "bootstrap within each corpus over speakers, with all their clips, widened by "
+            "Student's t for being few, and over clips where it has fewer than "
+            f"{LEAST_SPEAKERS} speakers"
         )
     return "bootstrap over examples"
 

@@ -232,7 +232,9 @@ def measured(
         strata=len(rows),
     )
     together = summary(
-        probabilities(np.concatenate(logits)), np.concatenate([part.labels for part in judged])
+        probabilities(np.concatenate(logits)),
+        np.concatenate([part.labels for part in judged]),
+        np.array([f"{clip.corpus}/{clip.speaker}" for part in judged for clip in part.clips]),
     )
     return {
         "folds": rows,

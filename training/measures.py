@@ -31,7 +31,8 @@ LEAST_SPEAKERS = 3
 """Below, drawing speakers anew says nothing: of one it is always the same."""
 INTERVALS = (
     "bootstrap: pictures are drawn anew; of voices, within each corpus, speakers with all their "
-    f"clips, or clips where it has fewer than {LEAST_SPEAKERS} speakers (SAVEE and TESS)"
+    f"clips, widened by Student's t for being few, or clips where it has fewer than "
+    f"{LEAST_SPEAKERS} speakers (SAVEE and TESS)"
 )
 """How those of `evaluation.json` come about."""
 Z_95 = 1.959964
