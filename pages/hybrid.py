@@ -33,7 +33,7 @@ def picture_way() -> ImageResult | None:
     st.subheader("Picture")
     with st.container(key="hybrid_face"):
         inputs.picture(PICTURE, many=False)
-        analyse = partial(engine.face, model=inputs.model("face"))
+        analyse = partial(engine.face, model=engine.version("face", inputs.model("face")))
         if items := keep.shelf(PICTURE):
             return flow.read("Reading the picture", items[0], analyse, "hybrid_face_trouble")
         cards.empty("face", "No picture yet. Take or upload one.", "hybrid_face_empty")
@@ -46,7 +46,7 @@ def recording_way() -> VoiceResult | None:
     st.subheader("Recording")
     with st.container(key="hybrid_voice"):
         inputs.recording(RECORDING, many=False)
-        analyse = partial(engine.voice, model=inputs.model("voice"))
+        analyse = partial(engine.voice, model=engine.version("voice", inputs.model("voice")))
         if items := keep.shelf(RECORDING):
             return flow.read("Listening", items[0], analyse, "hybrid_voice_trouble")
         cards.empty("mic", "No recording yet. Record or upload one.", "hybrid_voice_empty")

@@ -552,21 +552,23 @@ def test_a_recording_is_taken_over(analysis: FakeAnalysis) -> None:
     assert app.audio_input(key="voice_microphone_0").value  # goes on showing it
 
 
-@pytest.mark.parametrize(("page", "shelf"), [("voice", "voice"), ("hybrid", "hybrid_recording")])
-@pytest.mark.parametrize("hidden", [False, True])
-def test_a_removed_recording_leaves_the_recorder_and_the_server_too(
-    analysis: FakeAnalysis,
-    monkeypatch: pytest.MonkeyPatch,
-    page: str,
-    shelf: str,
-    hidden: bool,
-) -> None:
-    gone: list[str] = []
+@pytest.fixture
+def gone(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Files that Streamlit was told to forget."""
+    found: list[str] = []
     monkeypatch.setattr(
         MemoryUploadedFileManager,
         "remove_file",
-        lambda self, session_id, file_id: gone.append(file_id),
+        lambda self, session_id, file_id: found.append(file_id),
     )
+    return found
+
+
+@pytest.mark.parametrize(("page", "shelf"), [("voice", "voice"), ("hybrid", "hybrid_recording")])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_removed_recording_leaves_the_recorder_and_the_server_too(
+    analysis: FakeAnalysis, gone: list[str], page: str, shelf: str, hidden: bool
+) -> None:
     app = start(page)
     recorder = app.audio_input(key=f"{shelf}_microphone_0")
     recorder.set_value(("a.wav", VOICE[1], "audio/wav")).run()
@@ -610,16 +612,8 @@ def test_the_shelf_refuses_more_than_it_holds(
     assert "not taken" not in words(app)
 
 
-def test_uploads_are_not_kept_twice(
-    analysis: FakeAnalysis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_uploads_are_not_kept_twice(analysis: FakeAnalysis, gone: list[str]) -> None:
     """Streamlit would hold every uploaded file until the session ends."""
-    gone: list[str] = []
-    monkeypatch.setattr(
-        MemoryUploadedFileManager,
-        "remove_file",
-        lambda self, session_id, file_id: gone.append(file_id),
-    )
     app = upload(start("face"), "face", FACE, ("grey.png", flat_picture()))
     assert len(set(gone)) == 2
     app.button_group(key="face_way").set_value("Camera").run()

@@ -167,13 +167,13 @@ def voice_key(media: Media, model: Version) -> Key:
     return ("voice", media.id, *model)
 
 
-def face(media: Media, model: str | None) -> ImageResult | Trouble:
+def face(media: Media, model: Version) -> ImageResult | Trouble:
     """All faces of a picture; remembered for the session."""
 
     def job() -> ImageResult:
         from core import analyze
 
-        result = analyze(media.data, name=media.name, face_model=_ready("face", model))
+        result = analyze(media.data, name=media.name, face_model=_ready("face", model[0] or None))
         if not isinstance(result, ImageResult):
             raise DuetError(
                 "unsupported",
@@ -181,17 +181,16 @@ def face(media: Media, model: str | None) -> ImageResult | Trouble:
             )
         return result
 
-    key = face_key(media, version("face", model))
-    return keep.remembered(key, lambda: attempt(job), worth_keeping)
+    return keep.remembered(face_key(media, model), lambda: attempt(job), worth_keeping)
 
 
-def voice(media: Media, model: str | None) -> VoiceResult | Trouble:
+def voice(media: Media, model: Version) -> VoiceResult | Trouble:
     """The speech of a recording; remembered for the session."""
 
     def job() -> VoiceResult:
         from core import analyze
 
-        result = analyze(media.data, name=media.name, voice_model=_ready("voice", model))
+        result = analyze(media.data, name=media.name, voice_model=_ready("voice", model[0] or None))
         if not isinstance(result, VoiceResult):
             raise DuetError(
                 "unsupported",
@@ -199,8 +198,7 @@ def voice(media: Media, model: str | None) -> VoiceResult | Trouble:
             )
         return result
 
-    key = voice_key(media, version("voice", model))
-    return keep.remembered(key, lambda: attempt(job), worth_keeping)
+    return keep.remembered(voice_key(media, model), lambda: attempt(job), worth_keeping)
 
 
 def together(picture: ImageResult, recording: VoiceResult, which: int) -> HybridResult | Trouble:

@@ -393,7 +393,7 @@ def clip(name: str, known: pd.DataFrame) -> None:
 def others_said(media: Media, label: str) -> None:
     """What the other voice models say of a clip."""
     for info in engine.offered("voice")[1:]:
-        result = engine.voice(media, info.name)
+        result = engine.voice(media, engine.version("voice", info.name))
         if isinstance(result, Trouble):
             engine.show_trouble(result, f"said_{info.name}")
             continue
@@ -405,14 +405,14 @@ def others_said(media: Media, label: str) -> None:
 
 def heard(media: Media) -> VoiceResult | Trouble:
     """What the default voice model says of a clip; remembered while it is looked at."""
-    return engine.voice(media, None)
+    return engine.voice(media, engine.version("voice", None))
 
 
 def framed_sample() -> NDArray[np.uint8]:
     """The drawn face as the models see it, (48, 48); for machines without the data."""
     from core.ui.samples import drawn_face
 
-    result = engine.face(drawn_face(), None)
+    result = engine.face(drawn_face(), engine.version("face", None))
     if isinstance(result, Trouble) or not result.faces:
         return _shrunk(drawn_face())
     first: FaceResult = result.faces[0]

@@ -34,7 +34,7 @@ class Course(Generic[R]):
     """What a sample is."""
     key: Callable[[Media, Version], Key]
     """(media, model) -> under what the result is remembered."""
-    analyse: Callable[[Media, str | None], R | Trouble]
+    analyse: Callable[[Media, Version], R | Trouble]
     show: Callable[[Media, R], None]
     """Draws one result."""
     emotions: Callable[[R], Sequence[Prediction]]
@@ -47,16 +47,14 @@ def follow(course: Course[R]) -> None:
     """Draw a page below its way in: the picked file's answer, then all answers at a glance."""
     shelf = course.task
     inputs.full_notice(shelf)
-    model = inputs.model(course.task)
+    model = engine.version(course.task, inputs.model(course.task))
     if not keep.shelf(shelf):
         cards.empty(course.icon, course.empty, f"{shelf}_empty")
         inputs.sample(shelf, course.task)
         return
 
-    version = engine.version(course.task, model)
-
     def key_of(media: Media) -> Key:
-        return course.key(media, version)
+        return course.key(media, model)
 
     def analyse(media: Media) -> R | Trouble:
         return course.analyse(media, model)
