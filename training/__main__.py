@@ -236,6 +236,7 @@ def _models(parsed: argparse.Namespace) -> Path:
 
 def _train(parsed: argparse.Namespace) -> None:
     from core.datasets import present
+    from core.index import FACE_SETS, VOICE_SETS
     from training.architectures import ARCHITECTURES
     from training.provenance import note_making
     from training.recipes import RECIPES
@@ -244,7 +245,8 @@ def _train(parsed: argparse.Namespace) -> None:
     run = parsed.run or Path("runs") / parsed.name
     build = ARCHITECTURES[parsed.name]
     asked = _asked_of(recipe, parsed)
-    note_making(run, _said(parsed), present(parsed.data))
+    sets = VOICE_SETS if recipe.task == "voice" else FACE_SETS
+    note_making(run, _said(parsed), [name for name in present(parsed.data) if name in sets])
     recipe.train(build, parsed.data, run, epochs=parsed.epochs, fraction=parsed.fraction, **asked)
     if not parsed.no_export:
         _export(parsed)
@@ -308,6 +310,20 @@ def _said(parsed: argparse.Namespace) -> str:
         words.append("--no-imagenet")
     if parsed.quick:
         words.append("--quick")
+    return " ".join(words)
+
+
+def _asked(command: str, parsed: argparse.Namespace, *options: str) -> str:
+    """The command with those of `options` that were given, and its share of the data."""
+    words = [f"python -m training {command} --data PATH"]
+    for option in options:
+        if given := getattr(parsed, option):
+            words += [
+                f"--{option}",
+                *(map(str, given) if isinstance(given, list) else [str(given)]),
+            ]
+    if parsed.fraction < 1:
+        words.append(f"--fraction {parsed.fraction:g}")
     return " ".join(words)
 
 
@@ -399,12 +415,7 @@ def _random_split(parsed: argparse.Namespace) -> None:
     info = read_info(_models(parsed) / "voice-cnn1d")
     build = ARCHITECTURES[info.name]
     report = random_split(build, parsed.data, parsed.run, parsed.epochs, parsed.fraction)
-    words = ["python -m training random-split --data PATH"]
-    if parsed.epochs:
-        words.append(f"--epochs {parsed.epochs}")
-    if parsed.fraction < 1:
-        words.append(f"--fraction {parsed.fraction:g}")
-    report["command"] = " ".join(words)
+    report["command"] = _asked("random-split", parsed, "epochs")
     write_json(info.folder / "random_split.json", report)
     print(json.dumps(report, indent=1))
 
@@ -419,14 +430,8 @@ def _folds(parsed: argparse.Namespace) -> None:
     epochs = tuple(parsed.epochs) if parsed.epochs else None
     build = ARCHITECTURES[info.name]
     report = folds(build, parsed.data, parsed.run, epochs, parsed.networks, parsed.fraction)
-    words = ["python -m training folds --data PATH"]
-    if epochs:
-        words.append("--epochs " + " ".join(map(str, epochs)))
-    if parsed.networks:
-        words.append("--networks " + " ".join(parsed.networks))
-    if parsed.fraction < 1:
-        words.append(f"--fraction {parsed.fraction:g}")
-    write_json(info.folder / "folds.json", {**report, "command": " ".join(words)})
+    command = _asked("folds", parsed, "epochs", "networks")
+    write_json(info.folder / "folds.json", {**report, "command": command})
     print(json.dumps(report, indent=1))
 
 

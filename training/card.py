@@ -8,7 +8,7 @@ from typing import Any
 
 from core.labels import EMOTIONS
 from core.words import listed
-from training.measures import LEAST_SPEAKERS
+from training.measures import OVER_SPEAKERS
 
 
 def write_card(folder: Path) -> None:
@@ -25,7 +25,7 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
         "## How good it is",
         f"By `{evaluation['command']}` on {evaluation['date']}, with the file that ships. "
         "UAR is the unweighted average recall, ECE the expected calibration error. Intervals are "
-        f"95%, {_drawn(evaluation)}.",
+        f"95%, by bootstrap {_drawn(evaluation)}.",
         _splits_table(evaluation["splits"]),
         *_details(evaluation),
         "## How it was made",
@@ -53,13 +53,7 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
 def _drawn(evaluation: dict[str, Any]) -> str:
     """What is drawn anew for the intervals."""
     splits = evaluation["splits"].values()
-    if any("speakers_drawn" in split for split in splits):
-        return (
-            "bootstrap within each corpus over speakers, with all their clips, widened by "
-            "Student's t for being few, and over clips where it has fewer than "
-            f"{LEAST_SPEAKERS} speakers"
-        )
-    return "bootstrap over examples"
+    return OVER_SPEAKERS if any("speakers_drawn" in m for m in splits) else "over examples"
 
 
 def _usual_command(card: dict[str, Any]) -> str:

@@ -21,8 +21,8 @@ from core.voice.descriptors import (
     HOP_LENGTH,
     MFCC_COEFFICIENTS,
     SKIPPED_SECONDS,
-    WINDOW_SAMPLES,
     descriptors,
+    window_from,
 )
 from training import voice1d, voices
 from training.files import DataSetError
@@ -89,7 +89,7 @@ def _in_parallel(data: Path, chosen: list[voices.Clip]) -> tuple[int, float]:
     """(clips timed, seconds for one of them) on all cores, once all helpers are at work."""
     first = os.cpu_count() or 1
     begin, timed = chosen[: first * voice1d.CHUNK], chosen * REPEATED
-    with voice1d.helpers(data) as pool:
+    with voices.helpers(data) as pool:
         job = partial(voice1d.of_clip, voice1d.SCHEDULE.seed)
         list(pool.map(job, begin, chunksize=voice1d.CHUNK))
         begun = time.perf_counter()
@@ -127,14 +127,8 @@ def by_librosa(
 
     ways: list[Callable[[NDArray[np.float32]], NDArray[np.float32]]] = [noise, tempo, pitch, shift]
     copies = [ways[rng.integers(len(ways))](sound) for _ in range(voice1d.COPIES)]
-    windows = [_window(one) for one in (sound, *copies)]
+    windows = [window_from(one, SKIPPED_SECONDS) for one in (sound, *copies)]
     return np.stack([librosa_descriptors(window) for window in windows]), windows[0]
-
-
-def _window(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    first = round(SKIPPED_SECONDS * DESCRIPTOR_RATE)
-    part = sound[first : first + WINDOW_SAMPLES]
-    return np.pad(part, (0, WINDOW_SAMPLES - len(part)))
 
 
 def librosa_descriptors(window: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -26,8 +26,6 @@ ROUNDS = 5000
 SPLIT = "test"
 ACTORS_FILES = ("crema_d_actors.csv", "VideoDemographics.csv")
 """The table of CREMA-D's actors, by the names under which it goes round."""
-CORPORA = ("ravdess", "crema_d")
-"""Those with test speakers of both sexes."""
 
 
 def fairness(info: ModelInfo, data: Path) -> dict[str, Any]:
@@ -184,13 +182,13 @@ def _gap(
     order = sorted(groups, key=lambda name: groups[name]["accuracy"])
     worst, best = order[0], order[-1]
     pairs = len(groups) * (len(groups) - 1) / 2
-    draws = [_drawn_anew(found.where(values == g), units[values == g]) for g in (best, worst)]
-    rng = np.random.default_rng(11)
     tail = 0.025 / pairs
-    between = [found.where(values == group) for group in (best, worst)]
-    difference = float(between[0].right.mean() - between[1].right.mean())
+    served = [(found.where(values == group), units[values == group]) for group in (best, worst)]
+    draws = [_drawn_anew(*group) for group in served]
+    difference = float(served[0][0].right.mean() - served[1][0].right.mean())
+    rng = np.random.default_rng(11)
     low, high = np.quantile(draws[0] - rng.permutation(draws[1]), [tail, 1 - tail])
-    fewest = min(len(set(units[values == group])) for group in (best, worst))
+    fewest = min(len(set(whose)) for _, whose in served)
     low, high = widened((low, high), difference, fewest, NormalDist().inv_cdf(1 - tail))
     return {
         "measure": "accuracy",

@@ -31,14 +31,12 @@ from training.files import DataSetError
 from training.filling import FOLDER, pretrained
 from training.learning_curve import FACE_SIZE
 from training.loop import Schedule
-from training.measures import unweighted_average_recall
+from training.measures import recalls
 from training.recipes import RECIPES
 from training.views import VIEW, WINDOWS
 
 EPOCHS = {"face": 4, "voice": 8}
 BASE = "as it is"
-JUDGED_BY = ("ravdess", "crema_d")
-"""The voice sets whose mean recall an idea is worth."""
 MCNEMAR = "McNemar's exact test that both err equally often"
 ROUNDS = 2000
 SWAPPING = "both runs' answers to each clip being swapped at random, 2,000 times"
@@ -253,10 +251,8 @@ def mean_recall(
     labels: NDArray[np.int64], answers: NDArray[np.int64], corpora: NDArray[np.str_]
 ) -> float:
     """Mean over RAVDESS and CREMA-D, as far as they are there, of unweighted average recall."""
-    there = [corpora == corpus for corpus in JUDGED_BY if (corpora == corpus).any()]
-    return float(
-        np.mean([unweighted_average_recall(labels[rows], answers[rows]) for rows in there])
-    )
+    found = recalls(labels, answers, corpora, voices.SEVERAL_SPEAKERS)
+    return float(np.mean([*found.values()]))
 
 
 def _row(lever: Lever, found: Ran) -> dict[str, Any]:
@@ -356,7 +352,9 @@ def _voices(data: Path, run: Path, fraction: float) -> Runner:
     everything = voice.share_of(everything, fraction, seed)
     for split in ("train", "validation"):
         checks.told(everything.of(split).labels, (), f"The voices' {split}")
-    if not any(clip.corpus in JUDGED_BY for clip in everything.of("validation").clips):
+    if not any(
+        clip.corpus in voices.SEVERAL_SPEAKERS for clip in everything.of("validation").clips
+    ):
         raise DataSetError("Ideas are judged on RAVDESS and CREMA-D, and neither is there.")
     shared = set(everything.clips)
 

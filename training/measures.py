@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,17 @@ def unweighted_average_recall(labels: Labels, answers: Labels) -> float:
     return float(np.mean(matrix.diagonal()[present] / support[present]))
 
 
+def recalls(
+    labels: Labels, answers: Labels, corpora: NDArray[np.str_], which: Sequence[str]
+) -> dict[str, float]:
+    """Corpus -> unweighted average recall, of those of `which` that occur in `corpora` (n,)."""
+    return {
+        corpus: unweighted_average_recall(labels[corpora == corpus], answers[corpora == corpus])
+        for corpus in which
+        if (corpora == corpus).any()
+    }
+
+
 def expected_calibration_error(probabilities: NDArray[np.floating], labels: Labels) -> float:
     """Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017)."""
     return reliability(probabilities, labels).error
@@ -29,12 +41,11 @@ def expected_calibration_error(probabilities: NDArray[np.floating], labels: Labe
 
 LEAST_SPEAKERS = 3
 """Below, drawing speakers anew says nothing: of one it is always the same."""
-INTERVALS = (
-    "bootstrap: pictures are drawn anew; of voices, within each corpus, speakers with all their "
-    f"clips, widened by Student's t for being few, or clips where it has fewer than "
-    f"{LEAST_SPEAKERS} speakers (SAVEE and TESS)"
+OVER_SPEAKERS = (
+    "within each corpus over speakers with all their clips, widened by Student's t for being few, "
+    f"and over clips where it has fewer than {LEAST_SPEAKERS} speakers"
 )
-"""How those of `evaluation.json` come about."""
+"""How intervals of voices come about, by bootstrap."""
 Z_95 = 1.959964
 """Quantile of the normal distribution at 97.5%."""
 
@@ -89,25 +100,16 @@ def bootstrap_interval(
         rows = np.concatenate([_drawn_anew(block, rng) for block in blocks])
         values.append(measure(labels[rows], answers[rows]))
     low, high = (float(end) for end in np.percentile(values, [2.5, 97.5]))
-    if drawn := speakers_drawn(speakers):
-        strata = sum(isinstance(block, list) for block in blocks)
-        low, high = widened((low, high), measure(labels, answers), drawn, strata=strata)
+    if strata := [len(block) for block in blocks if isinstance(block, list)]:
+        value = measure(labels, answers)
+        low, high = widened((low, high), value, sum(strata), strata=len(strata))
     return max(0.0, low), min(1.0, high)
 
 
 def speakers_drawn(speakers: NDArray[np.str_] | None) -> int:
     """How many speakers are drawn anew for an interval; 0 where examples are."""
-    if speakers is None:
-        return 0
-    return sum(len(of) for of in _by_corpus(speakers) if len(of) >= LEAST_SPEAKERS)
-
-
-def _by_corpus(speakers: NDArray[np.str_]) -> list[list[str]]:
-    """The speakers of each corpus."""
-    found: dict[str, list[str]] = {}
-    for name in np.unique(speakers).tolist():
-        found.setdefault(name.partition("/")[0], []).append(name)
-    return list(found.values())
+    blocks = [] if speakers is None else _blocks(len(speakers), speakers)
+    return sum(len(block) for block in blocks if isinstance(block, list))
 
 
 Block = NDArray[np.int64] | list[NDArray[np.int64]]
@@ -118,11 +120,14 @@ def _blocks(n: int, speakers: NDArray[np.str_] | None) -> list[Block]:
     """What is drawn from: each corpus by itself, or all examples."""
     if speakers is None:
         return [np.arange(n)]
+    by_corpus: dict[str, list[str]] = {}
+    for name in np.unique(speakers).tolist():
+        by_corpus.setdefault(name.partition("/")[0], []).append(name)
     return [
         [np.flatnonzero(speakers == name) for name in names]
         if len(names) >= LEAST_SPEAKERS
         else np.flatnonzero(np.isin(speakers, names))
-        for names in _by_corpus(speakers)
+        for names in by_corpus.values()
     ]
 
 

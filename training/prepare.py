@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,7 +20,7 @@ from core.media import decode_audio
 from core.voice.activity import loudest_dbfs, prosody
 from core.voice.features import DYNAMIC_RANGE_DB, log_mel_spectrogram, trim
 from training import checks, fer2013, voices
-from training.files import DataSetError, Files, locate
+from training.files import DataSetError, locate
 
 # fmt: off
 CREMA_D_WOMEN = frozenset({
@@ -164,9 +161,7 @@ def spoken(clip: voices.Clip) -> tuple[str, str, str]:
 
 def _hear_all(data: Path, clips: list[voices.Clip]) -> Iterator[tuple[voices.Clip, Heard]]:
     """Every clip with what was heard in it; measured in parallel."""
-    # Spawned, not forked: whoever calls may have other threads running.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context, _open, (data,)) as pool:
+    with voices.helpers(data, _ready) as pool:
         for number, pair in enumerate(
             zip(clips, pool.map(_hear, clips, chunksize=32), strict=True), 1
         ):
@@ -175,19 +170,14 @@ def _hear_all(data: Path, clips: list[voices.Clip]) -> Iterator[tuple[voices.Cli
             yield pair
 
 
-_archives: dict[str, Files] = {}
-
-
-def _open(data: Path) -> None:
+def _ready() -> None:
     cv2.setNumThreads(1)
-    places = {corpus: locate(data, corpus) for corpus in voices.CORPORA}
-    _archives.update({corpus: Files(path) for corpus, path in places.items() if path})
 
 
 def _hear(clip: voices.Clip) -> Heard:
     content = clip.path.encode()  # what cannot be read is like no other clip
     try:
-        content = _archives[clip.corpus].read(clip.path)
+        content = voices.content(clip)
         recording = decode_audio(content, clip.path)
     except (DuetError, DataSetError) as error:
         return Heard({}, hashlib.sha256(content).hexdigest(), None, str(error))

@@ -85,7 +85,7 @@ def note_making(run: Path, command: str, data_sets: Sequence[str]) -> None:
 
     Parameters
     ----------
-    data_sets : those that are there, by `core.datasets.present`.
+    data_sets : those of the model's task that are there, by `core.datasets.present`.
     """
     run.mkdir(parents=True, exist_ok=True)
     facts = {

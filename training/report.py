@@ -26,9 +26,9 @@ from core.reports import (
 )
 from training.export import write_json
 from training.fairness import fairness
-from training.measures import INTERVALS
+from training.measures import OVER_SPEAKERS
 from training.robustness import CLIPS_PER_CELL, robustness
-from training.robustness import CORPORA as ROBUST_CORPORA
+from training.voices import SEVERAL_SPEAKERS
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.5)
 """Shares of the examples answered, the surest first."""
@@ -53,9 +53,9 @@ def write_report(models: Path) -> Path:
     parts = [
         "# What the models can do",
         "Written by `python -m training report --data PATH`; every number comes from a file in "
-        f"the model's folder. Intervals are 95%, {INTERVALS}. UAR is the unweighted average "
-        "recall, ECE the expected calibration error. How each model was made stands in its own "
-        "README.md.",
+        "the model's folder. Intervals are 95%, by bootstrap over pictures, and for voices "
+        f"{OVER_SPEAKERS}. UAR is the unweighted average recall, ECE the expected calibration "
+        "error. How each model was made stands in its own README.md.",
         "## All models, all splits",
         _leaderboard(infos),
         _left_out(infos),
@@ -355,7 +355,7 @@ def _robustness(info: ModelInfo, found: dict[str, Any]) -> str:
         rows.append([name, *cells])
     examples = f"{found['n']:,} test examples"
     if info.task == "voice":
-        corpora = " and ".join(DATA_SETS[corpus] for corpus in ROBUST_CORPORA)
+        corpora = " and ".join(DATA_SETS[corpus] for corpus in SEVERAL_SPEAKERS)
         some = f"at most {CLIPS_PER_CELL} clips of each emotion in each of {corpora}"
         examples += f" ({some})"
     lead = (

@@ -30,8 +30,6 @@ from training.files import DataSetError
 
 CLIPS_PER_CELL = 30
 """Recordings tried of each corpus and emotion."""
-CORPORA = ("ravdess", "crema_d")
-"""The two with several test speakers."""
 BABBLING = 6
 """Voices in the babble, all of them of training speakers."""
 
@@ -166,7 +164,9 @@ def _face_measures(model: Model, data: Path) -> dict[str, Any]:
 
 
 def _voice_measures(model: Model, data: Path) -> dict[str, Any]:
-    clips = [c for c in voices.clips(data) if c.split == "test" and c.corpus in CORPORA]
+    clips = [
+        c for c in voices.clips(data) if c.split == "test" and c.corpus in voices.SEVERAL_SPEAKERS
+    ]
     rng = np.random.default_rng(7)
     cells: dict[tuple[str, str], list[voices.Clip]] = {}
     for i in rng.permutation(len(clips)):
@@ -174,7 +174,9 @@ def _voice_measures(model: Model, data: Path) -> dict[str, Any]:
     heard = voices.hear(data, [c for cell in cells.values() for c in cell[:CLIPS_PER_CELL]])
     if not heard.clips:
         raise DataSetError(f"No clip of the test speakers of RAVDESS and CREMA-D at {data}.")
-    training = [c for c in voices.clips(data) if c.split == "train" and c.corpus in CORPORA]
+    training = [
+        c for c in voices.clips(data) if c.split == "train" and c.corpus in voices.SEVERAL_SPEAKERS
+    ]
     crowd = [training[i] for i in rng.permutation(len(training))[:60]]
 
     def measure(chosen: list[Samples]) -> dict[str, float]:

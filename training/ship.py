@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.datasets import CORPORA
-from core.index import DATA_SETS, FACE_SETS
+from core.index import DATA_SETS
 from core.models import MODELS_FOLDER, Model, read_info
 from core.predictions import write_predictions
 from core.words import listed
@@ -109,11 +109,8 @@ def ship(
 def _made_from(recipe: Recipe, run: Path) -> dict[str, Any]:
     """What the card says of a run's data, libraries and machine."""
     made = made_with(run)
-    used = CORPORA if recipe.task == "voice" else FACE_SETS
-    if "data_sets" in made:
-        made["data_sets"] = [name for name in made["data_sets"] if name in used]
     there = made.get("data_sets", CORPORA)  # runs of before it was noted had all of them
-    corpora = [corpus for corpus in CORPORA if corpus in there]
+    corpora = [corpus for corpus in there if corpus in CORPORA]
     licences = [f"{DATA_SETS[corpus]} {VOICE_LICENCES[corpus]}" for corpus in corpora]
     return {
         "data": recipe.data.format(corpora=listed([DATA_SETS[corpus] for corpus in corpora])),

@@ -29,7 +29,7 @@ from training.evaluate import clip_answers
 from training.files import DataSetError
 from training.filling import pretrained
 from training.loop import Batches, Schedule, fit, one_hot
-from training.measures import unweighted_average_recall
+from training.measures import recalls
 from training.mixing import mixed_up
 
 
@@ -467,14 +467,10 @@ def train_stage(
         if not len(validation):
             return {}
         logits = predicted_logits(model, validation)
-        recall = {}
-        for corpus in voices.CORPORA:
-            rows = np.array([clip.corpus == corpus for clip in validation.clips], bool)
-            if rows.any():
-                answers = logits[rows].argmax(1)
-                recall[corpus] = unweighted_average_recall(validation.labels[rows], answers)
-        counted = [recall[c] for c in ("ravdess", "crema_d") if c in recall] or [*recall.values()]
-        return {**{f"uar_{c}": r for c, r in recall.items()}, "score": float(np.mean(counted))}
+        corpora = np.array([clip.corpus for clip in validation.clips])
+        found = recalls(validation.labels, logits.argmax(1), corpora, voices.CORPORA)
+        counted = [found[c] for c in voices.SEVERAL_SPEAKERS if c in found] or [*found.values()]
+        return {**{f"uar_{c}": r for c, r in found.items()}, "score": float(np.mean(counted))}
 
     return fit(
         partial(build, dropout=stage.dropout),

@@ -8,10 +8,7 @@ voices of one speaker, lie on both sides. What that is worth shows in `random_sp
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -30,9 +27,9 @@ from core.voice import descriptors
 from core.voice.change import Samples, add_noise, change_pitch_and_tempo, shift_in_time
 from core.voice.descriptors import DESCRIPTORS, descriptor_windows
 from training import checks, voices
-from training.files import DataSetError, Files
+from training.files import DataSetError
 from training.loop import Batches, Schedule, fit, one_hot
-from training.measures import summary, unweighted_average_recall
+from training.measures import recalls, summary
 
 SCHEDULE = Schedule(
     epochs=50,
@@ -118,31 +115,17 @@ def load(data: Path, cache: Path, seed: int = SCHEDULE.seed) -> Examples:
 
 def computed(data: Path, clips: list[voices.Clip], seed: int) -> Iterator[NDArray[np.float32]]:
     """Of each clip, in order: (1 + COPIES, DESCRIPTORS), `first_windows`."""
-    with helpers(data) as pool:
+    with voices.helpers(data) as pool:
         for done, rows in enumerate(pool.map(partial(of_clip, seed), clips, chunksize=CHUNK), 1):
             if done % 2000 == 0 or done == len(clips):
                 print(f"descriptors: {done} of {len(clips)} clips", flush=True)
             yield rows
 
 
-def helpers(data: Path) -> ProcessPoolExecutor:
-    """A process for each core, ready for `of_clip`."""
-    # Spawned, not forked: whoever calls may have TensorFlow's threads running.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(os.cpu_count(), context, _open, (data,))
-
-
-_archives: dict[str, Files] = {}
-
-
-def _open(data: Path) -> None:
-    _archives.update(voices.archives(data))
-
-
 def of_clip(seed: int, clip: voices.Clip) -> NDArray[np.float32]:
     """`first_windows`; not a number where the clip cannot be used, which is said."""
     try:
-        return first_windows(_archives[clip.corpus].read(clip.path), clip.path, seed)
+        return first_windows(voices.content(clip), clip.path, seed)
     except (DuetError, DataSetError) as error:
         print(f"left out {clip.corpus} {clip.path}: {error}", flush=True)
         return np.full((1 + COPIES, DESCRIPTORS), np.nan, np.float32)
@@ -177,21 +160,15 @@ def train(
 ) -> Path:
     """Train on the training speakers, choose on the validation speakers."""
     examples = _share(load(data, run.parent / "cache"), fraction)
-    corpora = ("ravdess", "crema_d")
     for split in ("train", "validation"):
         checks.told(examples.of(split).y, (), f"The voices' {split}")
     validation = examples.of("validation")
+    corpora = np.array([clip.corpus for clip in validation.clips])
 
     def score(answers: NDArray[np.int64]) -> dict[str, float]:
-        of = np.array([clip.corpus for clip in validation.clips])
-        recall = {
-            f"uar_{corpus}": unweighted_average_recall(
-                validation.y[of == corpus], answers[of == corpus]
-            )
-            for corpus in corpora
-            if (of == corpus).any()
-        }
-        return {**recall, "score": float(np.mean([*recall.values()] or [0.0]))}
+        found = recalls(validation.y, answers, corpora, voices.SEVERAL_SPEAKERS)
+        score = float(np.mean([*found.values()] or [0.0]))
+        return {**{f"uar_{corpus}": recall for corpus, recall in found.items()}, "score": score}
 
     schedule = SCHEDULE.lasting(epochs)
     return _fitted(build, examples.of("train"), validation, score, run / "stage1", schedule)

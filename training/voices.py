@@ -40,6 +40,9 @@ VALIDATION_SPEAKERS = {
     "tess": set[str](),
 }
 
+SEVERAL_SPEAKERS = ("ravdess", "crema_d")
+"""The two with several speakers to validate on and to test: what is chosen is chosen by them."""
+
 EMOTIONS_OF = {
     "ravdess": set(EMOTIONS),
     "crema_d": set(EMOTIONS) - {"surprise"},
@@ -353,9 +356,7 @@ def _spectrograms(
     """In the order of `jobs`; (0, columns) for a clip that cannot be used."""
     if not jobs:
         return
-    # Spawned, not forked: whoever calls may have TensorFlow's threads running.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context, _open, (data,)) as pool:
+    with helpers(data) as pool:
         make = partial(_spectrogram, view)
         for done, part in enumerate(pool.map(make, jobs, chunksize=16), 1):
             if done % 1000 == 0 or done == len(jobs):
@@ -364,10 +365,36 @@ def _spectrograms(
 
 
 _archives: dict[str, Files] = {}
+"""A helper's corpora."""
 
 
-def _open(data: Path) -> None:
+def helpers(data: Path, ready: Callable[[], object] | None = None) -> ProcessPoolExecutor:
+    """A process for each core whose jobs can read the `content` of clips.
+
+    Parameters
+    ----------
+    ready : called once in each.
+    """
+    # Spawned, not forked: whoever calls may have TensorFlow's threads running.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(os.cpu_count(), context, _open, (data, ready))
+
+
+def _open(data: Path, ready: Callable[[], object] | None) -> None:
     _archives.update(archives(data))
+    if ready:
+        ready()
+
+
+def content(clip: Clip) -> bytes:
+    """The clip's file, in a process of `helpers`.
+
+    Raises
+    ------
+    DataSetError
+        When it is damaged.
+    """
+    return _archives[clip.corpus].read(clip.path)
 
 
 def _spectrogram(view: str, job: tuple[Clip, list[int] | None]) -> NDArray[np.float16]:
@@ -375,7 +402,7 @@ def _spectrogram(view: str, job: tuple[Clip, list[int] | None]) -> NDArray[np.fl
 
     clip, seed = job
     try:
-        samples = decode_audio(_archives[clip.corpus].read(clip.path), clip.path).samples
+        samples = decode_audio(content(clip), clip.path).samples
     except (DuetError, DataSetError) as error:
         print(f"left out {clip.corpus} {clip.path}: {error}", flush=True)
         return VIEWS[view](np.zeros(features.SAMPLE_RATE, np.float32))[:0]

@@ -65,11 +65,12 @@ def descriptor_windows(
     starts = skipped + HOP_SECONDS * np.arange(1 + further, dtype=np.float64)[:most]
     end = round((starts[-1] + WINDOW_SECONDS + RESAMPLING_SECONDS) * SAMPLE_RATE)
     sound = at_descriptor_rate(samples[:end])
-    tensor = np.stack([descriptors(_window_from(sound, start)) for start in starts])
+    tensor = np.stack([descriptors(window_from(sound, start)) for start in starts])
     return tensor[..., np.newaxis], starts
 
 
-def _window_from(sound: NDArray[np.float32], start: float) -> NDArray[np.float32]:
+def window_from(sound: NDArray[np.float32], start: float) -> NDArray[np.float32]:
+    """(WINDOW_SAMPLES,) from `start` seconds on; what is lacking of a whole window is silence."""
     first = round(start * DESCRIPTOR_RATE)
     window = sound[first : first + WINDOW_SAMPLES]
     return np.pad(window, (0, WINDOW_SAMPLES - len(window)))
