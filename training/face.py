@@ -26,6 +26,7 @@ from training.loop import Batches, Schedule, fit, one_hot
 from training.mixing import cut_and_mixed, mixed_up
 from training.pointwise import as_matrix_products
 from training.precision import has_accelerator
+from training.rand_augment import rand_augmented
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Stage:
     """Share of the faces that are mixed with another (`training.mixing`)."""
     cutmix: float = 0.0
     """Share of the faces that get a rectangle of another."""
+    operations: int = 0
+    """Of RandAugment (`training.rand_augment`) on each face, before all other changes."""
     balanced: bool = False
     """Whether rare emotions count more: each by the inverse root of how often it occurs."""
     shared_labels: bool = False
@@ -458,8 +461,9 @@ def train_stage(
         def make(index: int) -> tuple[np.ndarray, ...]:
             rows = order[index * batch_size : (index + 1) * batch_size]
             rng = np.random.default_rng([schedule.seed, epoch, index])
+            drawn = [rand_augmented(face, stage.operations, rng) for face in faces.images[rows]]
             x = augmented_faces(
-                faces.images[rows], size, stage.augmentation, rng, course.preprocessing
+                np.stack(drawn), size, stage.augmentation, rng, course.preprocessing
             )
             y = targets[rows]
             if stage.mixup:

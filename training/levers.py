@@ -83,6 +83,7 @@ FACE_LEVERS = (
     Lever("without squeeze-and-excitation", network={"excite": False}),
     Lever("without dropout", network={"dropout": 0.0}),
     Lever("stronger augmentation", {"augmentation": STRONG}),
+    Lever("RandAugment, two operations of 13 on each face", {"operations": 2}),
     Lever("mixup of 30%", {"mixup": 0.3}),
     Lever("CutMix of 30%", {"cutmix": 0.3}),
     Lever("weights averaged by 0.99 a step", schedule={"averaging": 0.99}),
