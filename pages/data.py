@@ -50,12 +50,12 @@ def sets(summary: dict[str, Any]) -> None:
     for column, name in zip(st.columns(len(DATA_SETS)), DATA_SETS, strict=True):
         with column, st.container(border=True, key=f"set_{name}"):
             files = summary["files"].get(name, 0)
-            people = summary["speakers"].get(name)
-            lines = (
-                f"{summary['hours'][name]:.1f} hours, {people} speakers"
-                if people
-                else f"{summary['distinct'][name]:,} of them distinct"
-            )
+            if people := summary["speakers"].get(name):
+                lines = f"{summary['hours'].get(name, 0):.1f} hours, {people} speakers"
+            elif files:
+                lines = f"{summary['distinct'][name]:,} of them distinct"
+            else:
+                lines = "not in this summary"
             kind = "pictures" if name in FACE_SETS else "clips"
             st.html(
                 f'<div class="duet-card"><h3>{DATA_SETS[name]}</h3>'
@@ -72,6 +72,8 @@ def counted(frame: pd.DataFrame) -> None:
         which = choices.one_of_many("Data set", kinds, "set")
     names = {title: [key] for key, title in DATA_SETS.items()} | {"All voices": list(VOICE_SETS)}
     chosen = frame[frame["dataset"].isin(names[which])]
+    if explorer.is_absent(chosen, "voices" if which == kinds[0] else which, "counts_absent"):
+        return
     with right:
         stated = [c for c in PARTS if c in ("label", "split") or (chosen[c] != "").any()]
         by = choices.one_of_few("Divided by", stated, "by", PARTS.__getitem__)
@@ -89,6 +91,8 @@ def counted(frame: pd.DataFrame) -> None:
 def speakers(frame: pd.DataFrame) -> None:
     """Clips of every speaker, and on which side of the split they are."""
     clips = frame[frame["dataset"].isin(VOICE_SETS)]
+    if not len(clips):
+        return
     grouped = clips.groupby(["dataset", "speaker"], observed=True)
     table = grouped.agg(
         sex=("sex", "first"),
@@ -170,8 +174,10 @@ def differences() -> None:
 
 def durations(frame: pd.DataFrame) -> None:
     """How long the clips last."""
-    st.subheader("How long the clips are")
     clips = frame[frame["dataset"].isin(VOICE_SETS)]
+    if not len(clips):
+        return
+    st.subheader("How long the clips are")
     groups = {
         DATA_SETS[name]: clips.loc[clips["dataset"] == name, "duration"].dropna().to_numpy()
         for name in VOICE_SETS

@@ -324,6 +324,8 @@ def page() -> None:
         return
     faces = frame[frame["dataset"].isin(FACE_SETS)]
     view = choices.one_of_few("View", (MEANS, PICTURES, CHANGES), "view", hidden=True)
+    if view != CHANGES and explorer.is_absent(faces, "pictures", "faces_absent"):
+        return
     {MEANS: means, PICTURES: browse, CHANGES: changes}[view](faces)
 
 

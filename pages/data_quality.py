@@ -44,6 +44,9 @@ def summary_of(lists: dict[str, pd.DataFrame]) -> None:
         for key, count in found["dataset"].value_counts().items()
         if count
     ]
+    if not rows:
+        cards.empty("check_circle", "No file of these sets has any of these faults.", "no_faults")
+        return
     table = pd.DataFrame(rows).pivot_table(
         index="list", columns="set", values="files", fill_value=0, sort=False
     )

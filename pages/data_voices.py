@@ -41,6 +41,10 @@ def sounds(frame: pd.DataFrame) -> None:
     part = frame if which == EVERY_SET else frame[frame["dataset"] == which]
     if sex != ANY:
         part = part[part["sex"] == sex]
+    if which != EVERY_SET and explorer.is_absent(
+        frame[frame["dataset"] == which], set_name(which), "set_absent"
+    ):
+        return
     if not len(part):
         cards.empty("voice_selection", "Nobody of that sex speaks in this set.", "sounds_empty")
         return
@@ -353,6 +357,8 @@ def page() -> None:
         return
     clips = frame[frame["dataset"].isin(VOICE_SETS)]
     view = choices.one_of_few("View", (SOUND, CLIPS, CHANGES), "view", hidden=True)
+    if view != CHANGES and explorer.is_absent(clips, "voices", "voices_absent"):
+        return
     {SOUND: sounds, CLIPS: browse, CHANGES: changes}[view](clips)
 
 

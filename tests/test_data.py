@@ -34,7 +34,7 @@ from training import fer2013, fetch, prepare, voices
 from training.__main__ import main
 from training.files import DataSetError, Files, locate
 from training.map import principal_axes
-from training.summarise import summarise
+from training.summarise import describe, summarise
 
 ROOT = Path(__file__).resolve().parent.parent
 VIEWS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -466,6 +466,42 @@ def test_every_view_stands_without_a_summary(
     monkeypatch.setattr(index, "SUMMARY_FOLDER", tmp_path)
     app = opened(page, **query)
     assert "python -m training summarise" in app.warning[0].value.replace("\\", "")
+
+
+@pytest.fixture(scope="module", params=["fer2013", "ravdess", "tess"])
+def one_set(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A summary by somebody who has this data set alone."""
+    folder = tmp_path_factory.mktemp(request.param)
+    whole = index.read()
+    part = whole[whole["dataset"] == request.param]
+    index.write(part.reset_index(drop=True), folder / index.INDEX_NAME)
+    report = describe(index.read(folder / index.INDEX_NAME))
+    (folder / "summary.json").write_text(json.dumps(report))
+    with np.load(index.SUMMARY_FOLDER / "faces.npz") as stored:
+        faces = {k: v if request.param == "fer2013" else v * np.nan for k, v in stored.items()}
+    np.savez(folder / "faces.npz", **faces)
+    with np.load(index.SUMMARY_FOLDER / "voices.npz") as stored:
+        voices_there = {k: v for k, v in stored.items() if k == request.param}
+    np.savez(folder / "voices.npz", **voices_there)
+    return folder
+
+
+@pytest.mark.parametrize(("page", "query"), VIEWS)
+def test_every_view_stands_with_one_data_set_alone(
+    page: str, query: dict[str, str], one_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "SUMMARY_FOLDER", one_set)
+    app = opened(page, **query)
+    said = words(app)
+    assert not re.search(r"\bnan\b|\binf\b", said)
+    faces_alone = one_set.name.startswith("fer2013")
+    if page == "data":
+        assert said.count("not in this summary") == 4
+        assert ("without voices" in said) == faces_alone
+    elif query.get("view") in ("How emotions sound", "Clips"):
+        assert ("without voices" in said) == faces_alone
+    elif query.get("view") in ("Mean faces", "Pictures"):
+        assert ("without pictures" in said) != faces_alone
 
 
 def test_every_speaker_is_listed_in_one_split() -> None:

@@ -28,7 +28,7 @@ from training.__main__ import main
 from training.architectures import ARCHITECTURES, face_efficientnetb7, take_imagenet_weights
 from training.files import DataSetError
 from training.loop import Batches, Schedule, fit
-from training.provenance import MADE_WITH
+from training.provenance import MADE_WITH, made_with, note_making
 from training.recipes import RECIPES
 from training.ship import finished_stages
 
@@ -293,6 +293,16 @@ def test_from_training_without_an_export_to_an_answer_in_the_app(
 
 
 @pytest.mark.usefixtures("quick_course")
+def test_a_run_that_goes_on_keeps_what_it_learnt_from_and_its_note(tmp_path: Path) -> None:
+    note_making(tmp_path, "train x", ["ravdess", "tess"])
+    noted = {**made_with(tmp_path), "note": "Its rate was changed once."}
+    (tmp_path / MADE_WITH).write_text(json.dumps(noted))
+    note_making(tmp_path, "train x --epochs 3", ["crema_d", "tess"])
+    found = made_with(tmp_path)
+    assert found["data_sets"] == ["ravdess", "tess", "crema_d"]
+    assert (found["command"], found["note"]) == ("train x --epochs 3", noted["note"])
+
+
 def test_a_run_that_began_otherwise_is_refused_before_anything_is_trained(
     small_data: Path,  # noqa: F811
     tmp_path: Path,

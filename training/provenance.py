@@ -85,12 +85,16 @@ def note_making(run: Path, command: str, data_sets: Sequence[str]) -> None:
 
     Parameters
     ----------
-    data_sets : those of the model's task that are there, by `core.datasets.present`.
+    data_sets : those of the model's task that are there, by `core.datasets.present`. A run that
+        goes on has learnt from those that were there before, too.
     """
     run.mkdir(parents=True, exist_ok=True)
+    earlier = made_with(run)
+    before = earlier.get("data_sets", [])
     facts = {
+        **earlier,
         "command": command,
-        "data_sets": list(data_sets),
+        "data_sets": [*before, *(name for name in data_sets if name not in before)],
         "versions": versions(),
         "hardware": hardware(),
     }

@@ -88,6 +88,13 @@ def told_trouble(found: object, key: str) -> bool:
     return isinstance(found, Trouble)
 
 
+def is_absent(frame: pd.DataFrame, what: str, key: str) -> bool:
+    """Whether the summary holds none of `what`, the files of `frame`; that is then said."""
+    if not len(frame):
+        cards.empty("folder_off", f"This summary was written without {what}.", key)
+    return not len(frame)
+
+
 def traced(command: str) -> None:
     """The command that the numbers above come from."""
     st.caption(f"By `{command}`")
