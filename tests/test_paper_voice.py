@@ -231,6 +231,20 @@ def test_it_is_trained_shipped_heard_and_set_beside_its_leaky_split(
     assert found["speaker_in_training"] == 1.0
     assert found["clip_in_training"] > 0.5
     assert found["epochs"] == 1
+    assert found["broken_off"]
     from training.report import write_report
 
     assert "augmented copies, then a random split" in write_report(models).read_text()
+
+
+@pytest.mark.parametrize(
+    ("recalls", "score"),
+    [
+        ({"ravdess": 0.5, "crema_d": 0.7, "savee": 0.1, "tess": 0.2}, 0.6),
+        ({"crema_d": 0.7, "tess": 0.2}, 0.7),
+        ({"savee": 0.1, "tess": 0.3}, 0.2),
+        ({"savee": 0.4}, 0.4),
+    ],
+)
+def test_networks_are_chosen_by_the_corpora_that_are_there(recalls, score):
+    assert voices.score(recalls) == pytest.approx(score)

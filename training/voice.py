@@ -469,8 +469,7 @@ def train_stage(
         logits = predicted_logits(model, validation)
         corpora = np.array([clip.corpus for clip in validation.clips])
         found = recalls(validation.labels, logits.argmax(1), corpora, voices.CORPORA)
-        counted = [found[c] for c in voices.SEVERAL_SPEAKERS if c in found] or [*found.values()]
-        return {**{f"uar_{c}": r for c, r in found.items()}, "score": float(np.mean(counted))}
+        return {**{f"uar_{c}": r for c, r in found.items()}, "score": voices.score(found)}
 
     return fit(
         partial(build, dropout=stage.dropout),

@@ -166,9 +166,11 @@ def train(
     corpora = np.array([clip.corpus for clip in validation.clips])
 
     def score(answers: NDArray[np.int64]) -> dict[str, float]:
-        found = recalls(validation.y, answers, corpora, voices.SEVERAL_SPEAKERS)
-        score = float(np.mean([*found.values()] or [0.0]))
-        return {**{f"uar_{corpus}": recall for corpus, recall in found.items()}, "score": score}
+        found = recalls(validation.y, answers, corpora, voices.CORPORA)
+        return {
+            **{f"uar_{corpus}": recall for corpus, recall in found.items()},
+            "score": voices.score(found),
+        }
 
     schedule = SCHEDULE.lasting(epochs)
     return _fitted(build, examples.of("train"), validation, score, run / "stage1", schedule)
@@ -184,7 +186,8 @@ def random_split(
     """Train and judge in the way that leaks: copies first, then a random split of the examples.
 
     The same network, schedule and number of examples an epoch as in `train`, and, as is usual
-    there, chosen on the examples that it is judged on.
+    there, chosen on the examples that it is judged on. `broken_off` says whether fewer `epochs`
+    than its own ended the training before a plateau did: then it claims less than it could.
     """
     examples = _share(load(data, run.parent / "cache"), fraction)
     rng = np.random.default_rng(SCHEDULE.seed)
@@ -204,13 +207,15 @@ def random_split(
     network.load_weights(best)
     measured = summary(probabilities(_logits(network, test.x)), test.y)
     kept = ("n", "accuracy", "accuracy_95", "unweighted_average_recall")
+    trained = len(json.loads((stage / "state.json").read_text())["history"])
     return {
         **{name: measured[name] for name in (*kept, "unweighted_average_recall_95")},
         "speaker_in_training": _shared(test, pool, lambda clip: (clip.corpus, clip.speaker)),
         "clip_in_training": _shared(test, pool, lambda clip: (clip.corpus, clip.path)),
         "copies": COPIES,
         "examples_an_epoch": per_epoch,
-        "epochs": len(json.loads((stage / "state.json").read_text())["history"]),
+        "epochs": trained,
+        "broken_off": trained == schedule.epochs < SCHEDULE.epochs,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -127,6 +127,12 @@ def parse(corpus: str, path: PurePosixPath) -> tuple[str, str] | None:
             # One clip of the set is spelt OA instead of OAF.
             return "OAF" if parts[0].startswith("OA") else parts[0], _TESS[parts[-1].lower()]
     return None
+
+
+def score(found: Mapping[str, float]) -> float:
+    """By which networks are chosen: mean of `SEVERAL_SPEAKERS`'s recalls, or of those there are."""
+    counted = [found[name] for name in SEVERAL_SPEAKERS if name in found] or [*found.values()]
+    return float(np.mean(counted))
 
 
 def speaker_of(name: str) -> str:
