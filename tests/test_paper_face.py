@@ -209,6 +209,20 @@ def quick_course(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(architectures.ARCHITECTURES, NAME, build_small)
 
 
+def test_what_cannot_be_exported_in_the_end_is_not_trained(
+    small_data: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("keras.backend.backend", lambda: "torch")
+    common = [NAME, "--data", str(small_data), "--run", str(tmp_path / "run")]
+    for command in ("train", "export"):
+        assert main([command, *common]) == 1
+        assert "Keras calculates with torch here" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.usefixtures("quick_course")
 def test_from_training_without_an_export_to_an_answer_in_the_app(
     small_data: Path,  # noqa: F811

@@ -242,6 +242,8 @@ def _train(parsed: argparse.Namespace) -> None:
     from training.recipes import RECIPES
 
     recipe = RECIPES[_known(parsed.name)]
+    if not parsed.no_export:
+        _check_exportable()
     run = parsed.run or Path("runs") / parsed.name
     build = ARCHITECTURES[parsed.name]
     asked = _asked_of(recipe, parsed)
@@ -273,11 +275,25 @@ def _check_stages(recipe: Recipe, parsed: argparse.Namespace) -> None:
         raise DataSetError(f"{parsed.name} has {count or 'no'} stages to choose from.")
 
 
+def _check_exportable() -> None:
+    """Said before hours of training, not after them."""
+    import keras
+
+    from training.files import DataSetError
+
+    if keras.backend.backend() != "tensorflow":
+        raise DataSetError(
+            f"Keras calculates with {keras.backend.backend()} here, but model files are written by "
+            "TensorFlow: train with --no-export, and export with KERAS_BACKEND=tensorflow."
+        )
+
+
 def _export(parsed: argparse.Namespace) -> None:
     from training.evaluate import headline
     from training.recipes import RECIPES
     from training.ship import ship
 
+    _check_exportable()
     _check_stages(RECIPES[_known(parsed.name)], parsed)
     run = parsed.run or Path("runs") / _known(parsed.name)
     folder = ship(
