@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import analysis, media, models
-from core.datasets import DataSetError, Files
+from core.datasets import DataSetError, Files, locate
 from core.errors import DuetError
 from core.face.classify import classify
 from core.face.detect import MtcnnDetector, active_detector
@@ -358,9 +358,7 @@ def faces_of(path: Path, count: int) -> NDArray[np.uint8]:
     DataSetError
         When `path` is neither a folder nor a zip, or a damaged one.
     """
-    if (path / "fer2013.zip").is_file():
-        path = path / "fer2013.zip"
-    files = Files(path)
+    files = Files(locate(path, "fer2013") or path)
     names = [name for name in files.names if "PrivateTest_" in name]
     decoded = [_grey(files, name) for name in _evenly(names, count)]
     faces = [face for face in decoded if face is not None and face.shape == (FACE_SIZE, FACE_SIZE)]

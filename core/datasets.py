@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -82,6 +83,20 @@ class Files:
 CORPORA = ("ravdess", "crema_d", "savee", "tess")
 """The voice sets."""
 
+SPELLINGS: dict[str, tuple[str, ...]] = {
+    "fer2013": ("fer2013", "fer-2013"),
+    "ravdess": ("ravdess", "ravdess-emotional-speech-audio", "audio-speech-actors-01-24"),
+    "crema_d": ("crema-d", "cremad"),
+    "savee": ("savee", "surrey-audiovisual-expressed-emotion-savee"),
+    "tess": (
+        "tess",
+        "toronto-emotional-speech-set-tess",
+        "tess-toronto-emotional-speech-set-data",
+    ),
+}
+"""The names under which a set goes round, as `_plain` writes them: its own, that of Kaggle's
+download, that of the folder or zip inside it. Where several are there, the first one counts."""
+
 
 def set_of(example: str, task: Task) -> tuple[str, str]:
     """(data set, path inside it) of an example as `core.predictions` names it.
@@ -96,7 +111,7 @@ def set_of(example: str, task: Task) -> tuple[str, str]:
 
 def present(data: Path | str) -> tuple[str, ...]:
     """Which of the data sets are found at `data`."""
-    return tuple(name for name in ("fer2013", *CORPORA) if locate(data, name) is not None)
+    return tuple(name for name in SPELLINGS if locate(data, name) is not None)
 
 
 def _is_hidden(name: str) -> bool:
@@ -104,8 +119,15 @@ def _is_hidden(name: str) -> bool:
 
 
 def locate(data: Path | str, name: str) -> Path | None:
-    """The data set `name` at or below `data`: `data` itself, `data/name` or `data/name.zip`.
+    """The data set `name` at or below `data`, a folder or a zip.
 
+    Parameters
+    ----------
+    name : a key of `SPELLINGS`.
+
+    Where several could be meant, the first of these counts: `data` itself under the project's own
+    name; `data/name`; `data/name.zip`; `data` itself under another of `SPELLINGS`; what lies in
+    `data` under each of them in turn, a folder before a zip. Upper and lower case are alike.
     Returns None when it is not there.
     """
     data = Path(data)
@@ -114,4 +136,24 @@ def locate(data: Path | str, name: str) -> Path | None:
     for candidate in (data / name, data / f"{name}.zip"):
         if candidate.exists():
             return candidate
+    known = [spelling + suffix for spelling in SPELLINGS[name] for suffix in ("", ".zip")]
+    if _plain(data.name) in known and data.exists():
+        return data
+    found = [entry for entry in _entries(data) if _plain(entry) in known]
+    for entry in sorted(found, key=lambda entry: (known.index(_plain(entry)), entry)):
+        if (data / entry).exists():  # not a link to nowhere
+            return data / entry
     return None
+
+
+def _plain(name: str) -> str:
+    """A file's name in lower case, its words joined by hyphens."""
+    return name.lower().replace("_", "-").replace(" ", "-")
+
+
+def _entries(folder: Path) -> list[str]:
+    """What lies in `folder`: nothing where that is no folder or may not be listed."""
+    try:
+        return os.listdir(folder)
+    except (OSError, ValueError):  # ValueError: a null character in the path
+        return []

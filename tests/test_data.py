@@ -18,6 +18,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core import index, models
+from core.datasets import SPELLINGS, present
 from core.embedding import Embedder, with_features
 from core.errors import DuetError
 from core.face.change import FaceChange, changed_face
@@ -29,6 +30,7 @@ from core.predictions import read_predictions
 from core.ui import datasets, owner, wall
 from core.voice.activity import prosody
 from core.voice.change import shift_in_time
+from tests import data_makers
 from tests.media_makers import wav
 from training import fer2013, fetch, prepare, voices
 from training.__main__ import main
@@ -185,6 +187,7 @@ def test_no_data_and_no_index_get_a_sentence(
         ("crema_d", "1001_DFA_ANG_HI.wav", "1001", ("male", "DFA", "strong")),
         ("crema_d", "1002_IEO_SAD_XX.wav", "1002", ("female", "IEO", "")),
         ("savee", "ALL/JK_su15.wav", "JK", ("male", "su15", "")),
+        ("savee", "AudioData/JK/su15.wav", "JK", ("male", "su15", "")),
         ("tess", "OAF_back_angry.wav", "OAF", ("female", "back", "")),
     ],
 )
@@ -273,11 +276,148 @@ def test_fer2013_is_read_in_every_layout(made_up: Path, tmp_path: Path) -> None:
             assert pairs == set(zip(faces.digests, faces.labels, strict=True))
 
 
+@pytest.mark.parametrize("layout", ["named", "numbered"])
+def test_a_doubled_picture_of_fer2013_counts_once(layout: str, tmp_path: Path) -> None:
+    data_makers.fer2013(tmp_path, train=1, held_out=1)
+    place = tmp_path / "fer2013"
+    if layout == "numbered":
+        for number, picture in enumerate(sorted(place.rglob("*.png"))):
+            picture.rename(picture.with_name(f"im{number}.png"))
+    once = fer2013.load(tmp_path)
+    for part in ("train", "test"):
+        shutil.copytree(place / part, place / "fer2013" / part)
+    for split, faces in fer2013.load(tmp_path).items():
+        assert sorted(faces.digests) == sorted(once[split].digests)
+
+
 def test_a_spoilt_row_of_fer2013_is_named(tmp_path: Path) -> None:
     (tmp_path / "fer2013").mkdir()
     (tmp_path / "fer2013/fer2013.csv").write_text("emotion,pixels,Usage\n3,1 2 3,Training\n")
     with pytest.raises(DataSetError, match=r"Row 1 of fer2013\.csv"):
         fer2013.load(tmp_path)
+
+
+# --- under which names, in which folders --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "name"),
+    [
+        ("FER2013", "fer2013"),
+        ("FER-2013", "fer2013"),
+        ("fer-2013.zip", "fer2013"),
+        ("RAVDESS.zip", "ravdess"),
+        ("Ravdess.ZIP", "ravdess"),
+        ("Audio_Speech_Actors_01-24.zip", "ravdess"),
+        ("CREMA-D", "crema_d"),
+        ("CREMA_D.zip", "crema_d"),
+        ("CremaD", "crema_d"),
+        ("SAVEE", "savee"),
+        ("TESS", "tess"),
+        ("TESS Toronto emotional speech set data", "tess"),
+        *((f"{source.slug.partition('/')[2]}.zip", name) for name, source in fetch.SOURCES.items()),
+        *((source.slug.partition("/")[2], name) for name, source in fetch.SOURCES.items()),
+    ],
+)
+def test_a_set_is_found_under_the_names_it_goes_by(
+    found: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / found
+    place.mkdir()
+    for data in (tmp_path, place):  # the folder that holds it, and the set itself
+        assert present(data) == (name,)
+        located = locate(data, name)
+        assert located is not None
+        assert located.samefile(place)
+    assert all(locate(tmp_path, other) is None for other in SPELLINGS if other != name)
+    monkeypatch.setenv(datasets.VARIABLE, str(tmp_path))
+    assert datasets.data_folder() == tmp_path
+
+
+def test_of_one_set_under_several_names_the_first_counts(tmp_path: Path) -> None:
+    names = (  # from the last to the first
+        "cremad.zip",
+        "CREMAD",
+        "CREMA-D.zip",
+        "Crema-D",
+        "crema_d.zip",
+        "crema_d",
+    )
+    for number, name in enumerate(names):
+        clip = tmp_path / name / "AudioWAV" / f"100{number}_DFA_ANG_XX.wav"
+        clip.parent.mkdir(parents=True)
+        clip.touch()
+        assert locate(tmp_path, "crema_d") == tmp_path / name
+        assert [found.path for found in voices.clips(tmp_path)] == [f"AudioWAV/{clip.name}"]
+
+
+def test_the_projects_own_names_count_before_all_others(tmp_path: Path) -> None:
+    data = tmp_path / "CREMA-D"
+    data.mkdir()
+    assert locate(data, "crema_d") == data
+    (data / "crema_d.zip").touch()
+    assert locate(data, "crema_d") == data / "crema_d.zip"
+
+
+@pytest.mark.parametrize("name", ["missing", "a file", "no\0path"])
+def test_where_nothing_can_be_listed_there_is_no_set(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    (tmp_path / "SAVEE").symlink_to(tmp_path / "nowhere")
+    assert present(tmp_path) == ()
+    assert present(tmp_path / name) == ()
+
+
+def savee(place: Path) -> None:
+    """SAVEE as its makers give it: each of the four says an angry and a sad sentence."""
+    for number, speaker in enumerate(("DC", "JE", "JK", "KL")):
+        (place / speaker).mkdir(parents=True)
+        for sentence in ("a01", "sa15"):
+            sound = data_makers.tone(200 + 50 * number + len(sentence), 0.6)
+            (place / speaker / f"{sentence}.wav").write_bytes(sound)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_savee_is_read_as_its_makers_give_it(zipped: bool, tmp_path: Path) -> None:
+    place = tmp_path / "data" / "SAVEE"
+    savee(place / "AudioData")
+    savee(place / "SAVEE" / "AudioData")  # doubled
+    (place / "AudioData" / "Info").mkdir()
+    (place / "AudioData" / "Info" / "a01.wav").touch()  # of nobody
+    (place / "ALL").mkdir()
+    shutil.copy(place / "AudioData/KL/a01.wav", place / "ALL/KL_a01.wav")  # as Kaggle gives it
+    if zipped:
+        shutil.make_archive(str(place), "zip", place)
+        shutil.rmtree(place)
+    out = tmp_path / "index.parquet"
+    assert main(["prepare", "--data", str(tmp_path / "data"), "--out", str(out)]) == 0
+    columns = ["file", "speaker", "label", "sentence", "sex", "split", "duplicate_of"]
+    rows = index.read(out)
+    assert sorted(rows[columns].astype(str).itertuples(index=False, name=None)) == [
+        ("ALL/KL_a01.wav", "KL", "angry", "a01", "male", "test", ""),
+        *(
+            (f"AudioData/{who}/{sentence}.wav", who, label, sentence, "male", split, "")
+            for who, split in (
+                ("DC", "train"),
+                ("JE", "train"),
+                ("JK", "validation"),
+                ("KL", "test"),
+            )
+            for sentence, label in (("a01", "angry"), ("sa15", "sad"))
+            if (who, sentence) != ("KL", "a01")
+        ),
+    ]
+    assert [voices.speaker_of(name) for name in rows["id"]] == [
+        f"savee/{speaker}" for speaker in rows["speaker"]
+    ]
+    assert rows["duration"].tolist() == pytest.approx([0.6] * 8)
+
+
+def test_an_example_is_read_under_another_name_of_its_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    savee(tmp_path / "Surrey-Audiovisual-Expressed-Emotion-SAVEE" / "AudioData")
+    monkeypatch.setenv(datasets.VARIABLE, str(tmp_path))
+    assert datasets.clip("savee/AudioData/DC/a01.wav").startswith(b"RIFF")
 
 
 # --- fetching -----------------------------------------------------------------------------------
@@ -298,6 +438,15 @@ def test_fetch_counts_what_is_there(made_up: Path, monkeypatch: pytest.MonkeyPat
         fetch.fetch("ravdess", made_up)
     monkeypatch.setitem(fetch.SOURCES, "ravdess", fetch.Source("a/b", "CC BY-NC-SA 4.0", 5))
     assert fetch.fetch("ravdess", made_up).endswith("Licence: CC BY-NC-SA 4.0.")
+
+
+def test_fetch_takes_what_is_there_under_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    monkeypatch.setitem(fetch.SOURCES, "savee", fetch.Source("a/b", "research use", 8))
+    savee(tmp_path / "SAVEE" / "AudioData")
+    assert fetch.fetch("savee", tmp_path).startswith(f"{tmp_path / 'SAVEE'} holds all 8 files.")
 
 
 # --- changes, pitch, embeddings -----------------------------------------------------------------

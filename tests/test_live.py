@@ -1560,12 +1560,13 @@ def test_faces_that_cannot_be_read_are_left_out(tmp_path: Path):
     pictures[0].write_bytes(b"")
     pictures[1].write_bytes(b"no picture")
     np.testing.assert_array_equal(bench.faces_of(tmp_path, 14), faces[2:])
-    path = tmp_path / "fer2013.zip"
+    (tmp_path / "zipped").mkdir()
+    path = tmp_path / "zipped" / "FER-2013.zip"
     contents = {picture.name: picture.read_bytes() for picture in pictures}
     last = contents[pictures[-1].name]
     whole = zipped(path, contents, zipfile.ZIP_STORED)
     path.write_bytes(whole.replace(last, last[:-1] + b"x"))  # unlike its checksum
-    assert len(bench.faces_of(tmp_path, 14)) == 11
+    assert len(bench.faces_of(tmp_path / "zipped", 14)) == 11
     for picture in pictures:
         picture.write_bytes(b"")
     with pytest.raises(DuetError, match="that can be read"):

@@ -121,14 +121,19 @@ def _picture(files: Files, name: str) -> NDArray[np.uint8] | None:
 
 
 def _splits(names: list[PurePosixPath]) -> dict[PurePosixPath, str]:
-    """The split of every picture that lies in a folder of an emotion."""
+    """The split of every picture that lies in a folder of an emotion; of copies in other folders
+    of the same names, the first counts."""
     found: dict[PurePosixPath, str] = {}
+    met: set[tuple[str, str, str]] = set()
     numbered: dict[tuple[str, str], list[PurePosixPath]] = {}
     for name in names:
         emotion, folder = name.parent.name.lower(), name.parent.parent.name.lower()
-        if emotion not in INDEX:
+        split = SPLITS.get(name.stem.split("_")[0])
+        picture = split or folder, emotion, name.name
+        if emotion not in INDEX or picture in met:
             continue
-        if split := SPLITS.get(name.stem.split("_")[0]):
+        met.add(picture)
+        if split:
             found[name] = split
         elif folder in ("train", "test") and re.search(r"\d+$", name.stem):
             numbered.setdefault((folder, emotion), []).append(name)

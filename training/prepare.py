@@ -144,7 +144,7 @@ def _facts(clip: voices.Clip) -> dict[str, Any]:
 
 
 def spoken(clip: voices.Clip) -> tuple[str, str, str]:
-    """(sex of the speaker, sentence, intensity) from the name of a clip."""
+    """(sex of the speaker, sentence, intensity) from the name of a clip; its speaker is known."""
     stem = PurePosixPath(clip.path).stem
     if clip.corpus == "ravdess":
         parts = stem.split("-")
@@ -155,7 +155,7 @@ def spoken(clip: voices.Clip) -> tuple[str, str, str]:
         sex = "female" if int(clip.speaker) in CREMA_D_WOMEN else "male"
         return sex, parts[1], INTENSITIES.get(parts[3], "")
     if clip.corpus == "savee":
-        return "male", stem.split("_")[1], ""
+        return "male", stem.removeprefix(f"{clip.speaker}_"), ""
     return "female", stem.split("_")[1], ""
 
 

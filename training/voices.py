@@ -78,6 +78,7 @@ _SAVEE = {
     "sa": "sad",
     "su": "surprise",
 }
+_SAVEE_SPEAKERS = ("DC", "JE", "JK", "KL")
 _TESS = {
     "angry": "angry",
     "disgust": "disgust",
@@ -107,7 +108,7 @@ class Clip:
 
 
 def parse(corpus: str, path: PurePosixPath) -> tuple[str, str] | None:
-    """(speaker, emotion) from a clip's name, or None for a file of another kind."""
+    """(speaker, emotion) from a clip's name and folder, or None for a file of another kind."""
     stem = path.stem
     if corpus == "ravdess":
         parts = stem.split("-")
@@ -118,7 +119,10 @@ def parse(corpus: str, path: PurePosixPath) -> tuple[str, str] | None:
         if len(parts) == 4 and parts[2] in _CREMA_D:
             return parts[0], _CREMA_D[parts[2]]
     elif corpus == "savee":
-        match = re.fullmatch(r"([A-Z]{2})_([a-z]{1,2})\d+", stem)
+        # In its makers' own layout, `AudioData/DC/a01.wav`, the folder alone names the speaker.
+        folder = path.parent.name.upper()
+        named = f"{folder}_{stem}" if folder in _SAVEE_SPEAKERS and "_" not in stem else stem
+        match = re.fullmatch(r"([A-Z]{2})_([a-z]{1,2})\d+", named)
         if match and match[2] in _SAVEE:
             return match[1], _SAVEE[match[2]]
     elif corpus == "tess":
@@ -160,13 +164,17 @@ def clips(data: Path | str) -> list[Clip]:
     """
     found: list[Clip] = []
     for corpus, path in _found(data).items():
-        names: set[str] = set()
+        heard: set[tuple[str, str]] = set()
         for name in Files(path).with_suffix(AUDIO_SUFFIXES):
             parsed = parse(corpus, name)
-            if parsed is None or name.stem in names:  # Kaggle's RAVDESS holds every clip twice
+            if parsed is None:
                 continue
-            names.add(name.stem)
             speaker, emotion = parsed
+            # SAVEE's a01 is there once a speaker, and his DC_a01 is the a01 in the folder DC.
+            clip = speaker, name.stem.removeprefix(f"{speaker}_")
+            if clip in heard:  # Kaggle's RAVDESS holds every clip twice
+                continue
+            heard.add(clip)
             found.append(Clip(corpus, str(name), speaker, emotion, split_of(corpus, speaker)))
     if not found:
         raise DataSetError(
