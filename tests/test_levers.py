@@ -276,6 +276,35 @@ def test_only_what_is_blanked_counts_and_it_is_told() -> None:
     assert loss == pytest.approx(float(np.mean(right[hidden] ** 2)), rel=1e-4)
 
 
+def test_the_model_that_ships_teaches_of_what_it_hears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = tuple(
+        voices.Clip("ravdess", f"{i}", f"{i}", emotion, split)
+        for i, (emotion, split) in enumerate(
+            [("happy", "train"), ("sad", "train"), ("sad", "validation")]
+        )
+    )
+    spectrograms = tuple(np.zeros((100, MEL_BANDS), np.float16) for _ in range(5))
+    everything = voices.Voices((*clips, *clips[:2]), spectrograms)  # with copies of the first two
+    heard = voice.ShippedAnswers({clips[0]: np.array([0, 0, 0, 2, 0, 0, 0], np.float32)}, "abc")
+
+    def shipped_answers(data, asked, run):
+        assert (data, tuple(asked), run) == (tmp_path, clips[:2], tmp_path / "run/teacher")
+        return heard
+
+    monkeypatch.setattr(voice, "shipped_answers", shipped_answers)
+    taught = levers._taught(tmp_path, tmp_path / "run", everything)
+    assert (taught.teachers, taught.shipped) == ((), "abc")
+    assert taught.targets.keys() == set(clips[:2])
+    expected = np.exp([0, 0, 0, 2, 0, 0, 0]) / (6 + np.exp(2))
+    np.testing.assert_allclose(taught.targets[clips[0]], expected, rtol=1e-6)
+    np.testing.assert_array_equal(taught.targets[clips[1]], np.eye(7)[EMOTIONS.index("sad")])
+    monkeypatch.setattr(voice, "shipped_answers", lambda *_: None)
+    with pytest.raises(DataSetError, match="cannot teach"):
+        levers._taught(tmp_path, tmp_path / "run", everything)
+
+
 def test_every_idea_changes_just_what_it_says() -> None:
     for base, known, builder in (
         (levers.FACE_BASE, levers.FACE_LEVERS, face_cnn),

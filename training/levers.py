@@ -23,14 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.face.tensor import FaceInput
+from core.labels import EMOTIONS
 from core.measures import mcnemar
+from core.models import probabilities
 from training import checks, face, fer2013, voice, voices
 from training.architectures import ARCHITECTURES
 from training.augment_face import GENTLE, STRONG
 from training.files import DataSetError
 from training.filling import FOLDER, pretrained
 from training.learning_curve import FACE_SIZE
-from training.loop import Schedule
+from training.loop import Schedule, one_hot
 from training.measures import recalls
 from training.recipes import RECIPES
 from training.views import VIEW, WINDOWS
@@ -112,6 +114,8 @@ VOICE_LEVERS = (
     Lever("half as long again", longer=1.5),
     Lever("twice as long", longer=2),
     Lever("half as wide again", network={"widths": (48, 96, 192)}),
+    Lever("three blocks a stage instead of two", network={"blocks": (3, 3, 3)}),
+    Lever("half of the target from voice-cnn", {"taught": 0.5}),
     Lever("one head of attention instead of four", network={"heads": 1}),
     Lever("each step sees 2.4 s instead of 3.5", network={"dilations": (1, 2)}),
     Lever("excerpts of up to 4.8 s instead of 3.2", {"extra_seconds": 1.6}),
@@ -375,7 +379,10 @@ def _voices(data: Path, run: Path, fraction: float) -> Runner:
             before = _seconds(place)
         sizes: Mapping[str, float] = Counter(clip.corpus for clip in seen.of("train").clips)
         share = sizes if lever.by_size else voice.CORPUS_SHARE
-        network.load_weights(voice.train_stage(build, seen, folder, stage, start, share))
+        taught = _taught(data, run, seen) if stage.taught else None
+        network.load_weights(
+            voice.train_stage(build, seen, folder, stage, start, share, taught=taught)
+        )
         validation = seen.of("validation")
         labels = validation.labels
         corpora = np.array([clip.corpus for clip in validation.clips])
@@ -386,6 +393,19 @@ def _voices(data: Path, run: Path, fraction: float) -> Runner:
         return Ran(labels, answers, corpora, score, seconds, network.count_params())
 
     return ran
+
+
+def _taught(data: Path, run: Path, seen: voices.Voices) -> voice.Taught:
+    """By the model that ships, and by nobody of clips in which it hears no speech."""
+    pool = seen.of("train")
+    clips = pool.where(voice.originals(pool))
+    shipped = voice.shipped_answers(data, clips.clips, run / "teacher")
+    if shipped is None:
+        raise DataSetError(f"{voice.TEACHER} is not installed, so it cannot teach.")
+    truth = one_hot(clips.labels, len(EMOTIONS))
+    answered = {clip: probabilities(logits) for clip, logits in shipped.logits.items()}
+    targets = {c: answered.get(c, truth[i]) for i, c in enumerate(clips.clips)}
+    return voice.Taught(targets, (), shipped.sha256)
 
 
 LEVERS: dict[str, tuple[tuple[Lever, ...], Callable[[Path, Path, float], Runner]]] = {
