@@ -112,11 +112,12 @@ def parse(corpus: str, path: PurePosixPath) -> tuple[str, str] | None:
     stem = path.stem
     if corpus == "ravdess":
         parts = stem.split("-")
-        if len(parts) == 7 and parts[:2] == ["03", "01"] and parts[2] in _RAVDESS:
+        known = parts[:2] == ["03", "01"] and len(parts) == 7 and parts[6].isdecimal()
+        if known and parts[2] in _RAVDESS:
             return str(int(parts[6])), _RAVDESS[parts[2]]
     elif corpus == "crema_d":
         parts = stem.split("_")
-        if len(parts) == 4 and parts[2] in _CREMA_D:
+        if len(parts) == 4 and parts[0].isdecimal() and parts[2] in _CREMA_D:
             return parts[0], _CREMA_D[parts[2]]
     elif corpus == "savee":
         # In its makers' own layout, `AudioData/DC/a01.wav`, the folder alone names the speaker.
