@@ -138,8 +138,8 @@ def _point(
 
 def _kept(measures: dict[str, Any]) -> dict[str, Any]:
     """What a point of the curve says of a split."""
-    names = ("n", "accuracy", "accuracy_95", "unweighted_average_recall")
-    return {name: measures[name] for name in names}
+    names = ("n", "speakers_drawn", "accuracy", "accuracy_95", "unweighted_average_recall")
+    return {name: measures[name] for name in names if name in measures}
 
 
 # --- faces --------------------------------------------------------------------------------------
@@ -218,7 +218,8 @@ def _short_voice(
     measured = {}
     for split, part in judged.items():
         p = probabilities(voice.predicted_logits(network, part))
-        measured[split] = _kept(summary(p, part.labels))
+        speakers = np.array([f"{clip.corpus}/{clip.speaker}" for clip in part.clips])
+        measured[split] = _kept(summary(p, part.labels, speakers))
     return clips, measured
 
 
