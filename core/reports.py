@@ -64,6 +64,30 @@ def check_weights(info: ModelInfo) -> None:
         )
 
 
+def of_another_file(info: ModelInfo, judged: str) -> str:
+    """What to say beside numbers that are not of the file that lies in the model's folder.
+
+    Parameters
+    ----------
+    judged : SHA-256 of the file that they are of; "" where nobody noted it.
+
+    Returns
+    -------
+    A sentence; "" where the file is the same, or not known.
+    """
+    if judged in ("", info.sha256):
+        return ""
+    return (
+        f"What is said here of {info.name} was measured on another file (SHA-256 {judged[:8]}…) "
+        f"than the one in its folder ({info.sha256[:8]}…); measure it again."
+    )
+
+
+def judged_file(found: dict[str, Any], name: str = "model_sha256") -> str:
+    """The SHA-256 that a file of results notes of what was judged; "" where it notes none."""
+    return str(found.get(name) or "")
+
+
 def _fault(error: Exception) -> str:
     """What is wrong with a file that was read, in words for people."""
     if isinstance(error, TypeError | AttributeError):
@@ -148,6 +172,8 @@ class Evaluation:
     command: str
     date: str
     splits: dict[str, Measures]
+    model_sha256: str = ""
+    """Of the file that was judged; "" where nobody noted it."""
 
 
 def read_evaluation(info: ModelInfo) -> Evaluation:
@@ -168,7 +194,9 @@ def read_evaluation(info: ModelInfo) -> Evaluation:
         raise _damaged(path, _fault(error), f"restore it, or {again(info)}") from None
     if not splits:
         raise _damaged(path, "holds no split", again(info))
-    return Evaluation(str(found.get("command", "")), str(found.get("date", "")), splits)
+    return Evaluation(
+        str(found.get("command", "")), str(found.get("date", "")), splits, judged_file(found)
+    )
 
 
 def _measures(split: str, found: dict[str, Any]) -> Measures:
@@ -314,6 +342,8 @@ class Robustness:
     command: str
     clean: Corrupted
     corruptions: dict[str, list[Corrupted]]
+    model_sha256: str = ""
+    """Of the file that was judged; "" where nobody noted it."""
 
 
 def read_robustness(info: ModelInfo) -> Robustness | None:
@@ -337,6 +367,7 @@ def _robustness(found: dict[str, Any]) -> Robustness:
             str(name): sorted((_corrupted(p) for p in points), key=lambda p: p.strength)
             for name, points in found["corruptions"].items()
         },
+        judged_file(found),
     )
 
 
@@ -383,6 +414,8 @@ class Fairness:
     groups: dict[str, dict[str, GroupMeasures]]
     gaps: dict[str, Gap]
     note: str
+    model_sha256: str = ""
+    """Of the file that was judged; "" where nobody noted it."""
 
 
 def read_fairness(info: ModelInfo) -> Fairness | None:
@@ -406,6 +439,7 @@ def _fairness(found: dict[str, Any]) -> Fairness:
         },
         {str(name): _gap(gap) for name, gap in found.get("gaps", {}).items()},
         str(found.get("note", "")),
+        judged_file(found),
     )
 
 
@@ -530,6 +564,10 @@ class Adversarial:
     """How each attack goes about it."""
     command: str
     note: str
+    model_sha256: str = ""
+    """Of the file that was judged; "" where nobody noted it."""
+    left_out: int = 0
+    """Test faces that could not be read."""
 
 
 def read_adversarial(info: ModelInfo) -> Adversarial | None:
@@ -555,6 +593,8 @@ def _adversarial(found: dict[str, Any]) -> Adversarial:
         {str(name): str(attack.get("setting", "")) for name, attack in attacks.items()},
         str(found.get("command", "")),
         str(found.get("note", "")),
+        judged_file(found),
+        int(_number(found.get("left_out", 0), 0, 1e9)),
     )
 
 
@@ -576,6 +616,10 @@ class Learnt:
     epochs: int
     measures: dict[str, tuple[float, float]]
     """Split -> (accuracy, unweighted average recall)."""
+    accuracy_95: dict[str, Interval]
+    """Split -> interval of the accuracy, where there is one."""
+    speakers_drawn: bool
+    """Whether the intervals come from drawing speakers anew."""
 
 
 @dataclass(frozen=True)
@@ -619,6 +663,12 @@ def _learnt(found: dict[str, Any]) -> Learnt:
             split: (_number(m["accuracy"]), _number(m["unweighted_average_recall"]))
             for split, m in ((s, found[s]) for s in ("validation", "test"))
         },
+        {
+            split: _interval(found[split]["accuracy_95"])
+            for split in ("validation", "test")
+            if found[split].get("accuracy_95")
+        },
+        bool(found["test"].get("speakers_drawn")),
     )
 
 

@@ -19,7 +19,7 @@ from core.face.classify import classify
 from core.face.tensor import FACE_TENSOR
 from core.labels import EMOTIONS
 from core.models import Model, ModelInfo
-from training import fer2013
+from training import checks, fer2013
 from training.attacks import ATTACKS, WHITE, Attack, Attacker, as_faces, as_pixels
 from training.export import rebuild, write_json
 from training.files import DataSetError
@@ -56,20 +56,26 @@ def adversarial(
     Raises
     ------
     DataSetError
-        When the model is no grey face network, or twin and file do not agree.
+        When the model is no grey face network, twin and file do not agree, or fewer than two
+        emotions are among the faces.
     """
     if info.task != "face" or info.card.get("input", {}).get("preprocessing") != FACE_TENSOR:
         raise DataSetError(f"{info.name} is no grey face network; only these can be attacked here.")
     splits = fer2013.load(data)
+    test = splits["test"]
+    checks.told(test.labels, test.left_out, "FER2013's test")
+    chosen = _drawn(test, faces)
+    checks.missing_emotions(chosen.labels, "What was drawn of FER2013's test")
     network, source = _network(info, run)
     model = Model(info)
     correlation = compare(network, model, splits["validation"])
     attacker = Attacker(lambda x: network(x, training=False)["logits"])
-    chosen = _drawn(splits["test"], faces)
     return {
         "split": "test",
+        "model_sha256": info.sha256,
         "n": len(chosen),
-        "drawn_from": len(splits["test"]),
+        "drawn_from": len(test),
+        **checks.noted(test.left_out),
         "seed": SEED,
         "gradients": source,
         "correlation": round(correlation, 4),

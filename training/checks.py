@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from core.labels import EMOTIONS
 from training.files import DataSetError
 
 NAMED = 5
-"""How many of the examples that were left out are told by name."""
+"""How many of the examples that were left out are told, or noted, by name."""
 
 
 def missing_emotions(labels: NDArray[np.int64], where: str) -> list[str]:
@@ -40,11 +41,27 @@ def told(labels: NDArray[np.int64], left_out: Sequence[str], where: str) -> None
     DataSetError
         When fewer than two emotions are left.
     """
+    told_left_out(left_out, where)  # first, as it may be why nothing is left
     if missing := missing_emotions(labels, where):
         print(f"{where} holds no example of {', '.join(missing)}", flush=True)
+
+
+def told_left_out(left_out: Sequence[str], where: str) -> None:
+    """Say how much of some data could not be read, and name the first of it."""
     if left_out:
         print(f"left out of {where.replace('The ', 'the ', 1)}: {len(left_out):,}", flush=True)
         for fault in left_out[:NAMED]:
             print(f"  {fault}", flush=True)
         if len(left_out) > NAMED:
             print(f"  and {len(left_out) - NAMED:,} more", flush=True)
+
+
+def noted(left_out: Sequence[str]) -> dict[str, Any]:
+    """What a file of results says of what was left out.
+
+    Returns
+    -------
+    `left_out`: how many; `left_out_names`: which, and why, where they are at most `NAMED`.
+    """
+    few = {"left_out_names": list(left_out)} if 0 < len(left_out) <= NAMED else {}
+    return {"left_out": len(left_out), **few}

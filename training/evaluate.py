@@ -187,7 +187,7 @@ def judged(info: ModelInfo, answers: dict[str, Answers]) -> dict[str, Any]:
             splits[name]["missing"] = missing
         if found.left_out:
             splits[name]["left_out"] = list(found.left_out)
-    return {"name": info.name, "splits": splits}
+    return {"name": info.name, "model_sha256": info.sha256, "splits": splits}
 
 
 def predictions(info: ModelInfo, answers: Answers) -> Predictions:

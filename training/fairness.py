@@ -33,6 +33,7 @@ def fairness(info: ModelInfo, data: Path) -> dict[str, Any]:
 
     Returns
     -------
+    `model_sha256` of the file that gave the answers, where `evaluation.json` notes it.
     `groups`: attribute -> group -> `n`, `speakers`, `accuracy`, `accuracy_95` (None of fewer than
     `LEAST_SPEAKERS`), `unweighted_average_recall`. `gaps`: attribute -> `difference` between the
     best and the worst served group (`between`) of those with an interval, with `interval_95`, which
@@ -60,10 +61,18 @@ def fairness(info: ModelInfo, data: Path) -> dict[str, Any]:
     return {
         "split": SPLIT,
         "command": f"python -m training report {info.name} --data PATH",
+        **_of_file(info),
         "groups": groups,
         "gaps": gaps,
         "note": note,
     }
+
+
+def _of_file(info: ModelInfo) -> dict[str, str]:
+    """Which file answered: that of `evaluation.json`, which is written together with the answers,
+    and not the one that lies there now."""
+    sha256 = info.evaluation.get("model_sha256")
+    return {"model_sha256": sha256} if sha256 else {}
 
 
 Attributes = dict[str, NDArray[np.str_]]

@@ -19,6 +19,7 @@ from core.fusion import METHODS, FusionRule, join, meant_given_answer
 from core.labels import EMOTIONS
 from core.measures import confusion_matrix
 from core.models import MODELS_FOLDER, Model, probabilities
+from training import checks
 from training.evaluate import Answers, face_answers, voice_answers
 from training.export import write_json
 from training.measures import expected_calibration_error
@@ -31,15 +32,35 @@ ROUNDS = 200
 Pairs = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 
 
+def missing_from_pairs(face: Answers, voice: Answers) -> list[str]:
+    """The emotions that not both sides have an example of.
+
+    Raises
+    ------
+    DataSetError
+        When fewer than two are left.
+    """
+    shared = np.intersect1d(face.labels, voice.labels)
+    return checks.missing_emotions(shared, "What faces and voices share")
+
+
 def label_matched_pairs(
     face: Answers, voice: Answers, temperatures: tuple[float, float], rng: np.random.Generator
 ) -> Pairs:
     """Random pairs of the same label, every emotion and, within it, every corpus alike.
 
-    Returns face probabilities (n, 7), voice probabilities (n, 7) and labels (n,).
+    Emotions that one side lacks are left out. Returns face probabilities (n, 7), voice
+    probabilities (n, 7) and labels (n,).
+
+    Raises
+    ------
+    DataSetError
+        When both sides share fewer than two emotions.
     """
+    missing = missing_from_pairs(face, voice)
+    labels = [label for label, name in enumerate(EMOTIONS) if name not in missing]
     faces, voices = [], []
-    for label in range(len(EMOTIONS)):
+    for label in labels:
         faces.append(rng.choice(np.flatnonzero(face.labels == label), PAIRS_PER_EMOTION))
         heard = voice.labels == label
         corpora = [np.flatnonzero(heard & (voice.groups == c)) for c in np.unique(voice.groups)]
@@ -49,7 +70,7 @@ def label_matched_pairs(
     return (
         probabilities(face.logits[np.concatenate(faces)], temperatures[0]),
         probabilities(voice.logits[np.concatenate(voices)], temperatures[1]),
-        np.repeat(np.arange(len(EMOTIONS)), PAIRS_PER_EMOTION),
+        np.repeat(np.array(labels), PAIRS_PER_EMOTION),
     )
 
 
@@ -86,11 +107,17 @@ def compare(face_model: Model, voice_model: Model, data: Path) -> dict[str, Any]
     """Fit every method on validation pairs; measure all, and each side alone, on test pairs.
 
     The rule with the least log-loss on validation pairs is the one that ships.
+
+    Raises
+    ------
+    DataSetError
+        When the data cannot be used, or faces and voices share fewer than two emotions.
     """
     answers = {
         split: (face_answers(face_model, data, split), voice_answers(voice_model, data, split))
         for split in ("validation", "test")
     }
+    judged_on = _told(answers)
     meant = [
         meant_given_answer(confusion_matrix(a.labels, a.logits.argmax(axis=1)))
         for a in answers["validation"]
@@ -129,15 +156,37 @@ def compare(face_model: Model, voice_model: Model, data: Path) -> dict[str, Any]
     return {
         "rule": asdict(best),
         "face_model": face_model.info.name,
+        "face_model_sha256": face_model.info.sha256,
         "voice_model": voice_model.info.name,
+        "voice_model_sha256": voice_model.info.sha256,
         "pairs": "label-matched: a held-out face and a held-out voice of the same label, "
         "not recordings of one person",
+        **judged_on,
         "n": len(test[2]),
         "test": measured,
         "gain": round(measured[best.method]["accuracy"] - better, 4),
         "gain_95": _interval(gains),
         "command": "python -m training fusion --data PATH",
     }
+
+
+def _told(answers: dict[str, tuple[Answers, Answers]]) -> dict[str, Any]:
+    """Say what faces and voices of each split lack; return what the report says of it.
+
+    Returns
+    -------
+    `left_out` as `checks.noted`, of both sides and splits together; where pairs lack an emotion
+    `missing`: split -> emotions.
+    """
+    missing = {}
+    for split, sides in answers.items():
+        for side, whose in zip(sides, ("FER2013's", "The voices'"), strict=True):
+            checks.told(side.labels, side.left_out, f"{whose} {split}")
+        if lacking := missing_from_pairs(*sides):
+            print(f"no {split} pair of {', '.join(lacking)}", flush=True)
+            missing[split] = lacking
+    left_out = [fault for sides in answers.values() for side in sides for fault in side.left_out]
+    return {**checks.noted(left_out), **({"missing": missing} if missing else {})}
 
 
 def _accuracy(p: NDArray[np.float64], labels: NDArray[np.int64]) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from core.embedding import Embedder
 from core.map import FILE_NAME
 from core.models import ModelInfo
-from training import fer2013, voices
+from training import checks, fer2013, voices
 from training.files import DataSetError
 
 DIMENSIONS = 32
@@ -30,7 +30,8 @@ def lay_out(info: ModelInfo, data: Path) -> Path:
     Raises
     ------
     DataSetError
-        When the test set is not at `data`, or umap-learn is not installed.
+        When the test set is not at `data` or holds fewer than two emotions, or umap-learn is not
+        installed.
     """
     umap = _umap()
     ids, embeddings = _test_set(info, data)
@@ -87,10 +88,10 @@ def _test_set(info: ModelInfo, data: Path) -> tuple[NDArray[np.str_], NDArray[np
     embedder = Embedder(info)
     if info.task == "face":
         faces = fer2013.load(data)["test"]
+        checks.told(faces.labels, faces.left_out, "FER2013's test")
         return np.array(faces.names), embedder.faces(faces.images)
     heard = voices.hear(data, [c for c in voices.clips(data) if c.split == "test"])
-    if not heard.clips:
-        raise DataSetError(f"No clip of the test speakers at {data} could be analysed.")
+    checks.told(heard.labels, heard.left_out, "The voices' test")
     ids = np.array([f"{clip.corpus}/{clip.path}" for clip in heard.clips])
     return ids, np.stack([embedder.voice(samples) for samples in heard.samples])
 

@@ -19,11 +19,15 @@ from core.predictions import Predictions, read_predictions
 from core.reports import (
     Ideas,
     LearningCurve,
+    Learnt,
     fold_networks,
+    judged_file,
+    of_another_file,
     read_adversarial,
     read_learning_curve,
     read_levers,
 )
+from core.words import listed
 from training.export import write_json
 from training.fairness import fairness
 from training.measures import OVER_SPEAKERS
@@ -32,6 +36,8 @@ from training.voices import SEVERAL_SPEAKERS
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.5)
 """Shares of the examples answered, the surest first."""
+OVER_CLIPS = "clips and not speakers, so that they are too narrow for voices of others."
+"""What some intervals are over, unlike what the head of the report says of all others."""
 
 
 def measure(info: ModelInfo, data: Path) -> None:
@@ -48,7 +54,10 @@ def measure(info: ModelInfo, data: Path) -> None:
 
 
 def write_report(models: Path) -> Path:
-    """Write `REPORT.md` from what lies in the model folders; nothing is measured anew."""
+    """Write `REPORT.md` from what lies in the model folders; nothing is measured anew.
+
+    Numbers of another file than the one that lies there are marked (`of_another_file`).
+    """
     infos = installed(models)[0]
     parts = [
         "# What the models can do",
@@ -58,6 +67,7 @@ def write_report(models: Path) -> Path:
         "error. How each model was made stands in its own README.md.",
         "## All models, all splits",
         _leaderboard(infos),
+        _paragraphs(*map(_evaluated, infos)),
         _left_out(infos),
     ]
     if pairs := _pairs(infos):
@@ -65,7 +75,7 @@ def write_report(models: Path) -> Path:
     if attacked := _attacked(infos):
         parts += ["## When somebody means to mislead a model", attacked]
     if (models / "fusion.json").is_file():
-        parts += ["## Face and voice together", _fusion(models / "fusion.json")]
+        parts += ["## Face and voice together", _fusion(models / "fusion.json", infos)]
     for info in infos:
         parts += [f"## {info.name}", *_model(info)]
     path = models / "REPORT.md"
@@ -91,8 +101,13 @@ def _leaderboard(infos: list[ModelInfo]) -> str:
     return _table(["model", "split", "n", "accuracy", "UAR", "macro F1", "ECE"], rows)
 
 
+def _evaluated(info: ModelInfo) -> str:
+    """What to say beside numbers of `evaluation.json` and of the answers written with it."""
+    return of_another_file(info, judged_file(info.evaluation))
+
+
 def _with_interval(measures: dict[str, Any], name: str) -> str:
-    if (ends := measures[f"{name}_95"]) is None:
+    if (ends := measures.get(f"{name}_95")) is None:
         return f"{measures[name]:.1%}"
     return _interval(measures[name], ends)
 
@@ -112,6 +127,11 @@ def _left_out(infos: list[ModelInfo]) -> str:
     return "\n".join(lines)
 
 
+def _skipped(count: int, where: str) -> str:
+    """How much of some data was left out, where it was any."""
+    return f"Left out of {where}: {count:,}." if count else ""
+
+
 def _answers(info: ModelInfo) -> Predictions | None:
     """What the model answered on the test split, if its folder says so."""
     try:
@@ -123,13 +143,14 @@ def _answers(info: ModelInfo) -> Predictions | None:
 def _pairs(infos: list[ModelInfo]) -> str:
     """McNemar's test of every two models of one task that were judged on the same examples."""
     answered = [(info, found) for info in infos if (found := _answers(info)) is not None]
-    rows = []
+    rows, marks = [], []
     for (first, a), (second, others) in combinations(answered, 2):
         b = others.aligned_with(a) if first.task == second.task else None
         if b is None:
             continue
         counts = (a.right & b.right, a.right & ~b.right, b.right & ~a.right, ~a.right & ~b.right)
         p = mcnemar(a.right, b.right)
+        marks += [_evaluated(first), _evaluated(second)]
         rows.append(
             [
                 f"{first.name}, {second.name}",
@@ -143,15 +164,18 @@ def _pairs(infos: list[ModelInfo]) -> str:
         return ""
     header = ["first, second", "n", "both right", "only first", "only second", "both wrong",
               "second over first", "p"]  # fmt: skip
-    return (
+    about = (
         "On the test split, example by example; p by McNemar's exact two-sided test that both err "
-        "equally often, not adjusted for the number of pairs:\n\n" + _table(header, rows)
+        "equally often, not adjusted for the number of pairs:"
     )
+    return _paragraphs(*dict.fromkeys(marks), about, _table(header, rows))
 
 
 def _attacked(infos: list[ModelInfo]) -> str:
     """Accuracy of all models that were attacked, one beneath the other."""
-    found = {info.name: read for info in infos if (read := read_adversarial(info)) is not None}
+    by_info = [(info, read) for info in infos if (read := read_adversarial(info)) is not None]
+    marks = [of_another_file(info, read.model_sha256) for info, read in by_info]
+    found = {info.name: read for info, read in by_info}
     points = [p for read in found.values() for steps in read.attacks.values() for p in steps]
     epsilons = sorted({point.epsilon for point in points})
     rows = []
@@ -170,8 +194,12 @@ def _attacked(infos: list[ModelInfo]) -> str:
         return ""
     header = ["model", "attack", "as they are", *(f"epsilon {e}/255" for e in epsilons)]
     notes = dict.fromkeys(read.note for read in found.values())
-    by = [f"{name} on {read.n:,} test faces, by `{read.command}`." for name, read in found.items()]
-    return "\n\n".join([f"Accuracy. {' '.join(notes)}", _table(header, rows), " ".join(by)])
+    by = []
+    for name, read in found.items():
+        by.append(f"{name} on {read.n:,} test faces, by `{read.command}`.")
+        by.append(_skipped(read.left_out, "the test faces"))
+    words = " ".join(filter(None, by))
+    return _paragraphs(*marks, f"Accuracy. {' '.join(notes)}", _table(header, rows), words)
 
 
 def _p(value: float) -> str:
@@ -186,18 +214,19 @@ def _model(info: ModelInfo) -> list[str]:
     parts = []
     found = _answers(info)
     if found is not None:
-        parts += ["### When the unsure are left out", _coverage(found)]
-        parts += ["### How sure it is, and how often right", _calibration(info, found)]
-        parts += ["### By emotion", _classes(info), _recall_by_split(info)]
+        mark = _evaluated(info)
+        parts += ["### When the unsure are left out", mark, _coverage(found)]
+        parts += ["### How sure it is, and how often right", mark, _calibration(info, found)]
+        parts += ["### By emotion", mark, _classes(info), _recall_by_split(info)]
     if (curve := read_learning_curve(info)) is not None:
-        parts += ["### What more data bring", _learning_curve(curve)]
+        parts += ["### What more data bring", _learning_curve(info, curve)]
     if ideas := read_levers(info):
         parts += ["### What single ideas are worth", _levers(ideas)]
     for title, name, text in (
         ("What a random split would claim", "random_split.json", partial(_random_split, info)),
         ("Every actor of RAVDESS, in five folds", "folds.json", _folds),
         ("When pictures and recordings get worse", "robustness.json", partial(_robustness, info)),
-        ("Whom it serves how well", "fairness.json", _fairness),
+        ("Whom it serves how well", "fairness.json", partial(_fairness, info)),
     ):
         if (info.folder / name).is_file():
             parts += [f"### {title}", text(json.loads((info.folder / name).read_text()))]
@@ -217,14 +246,15 @@ def _random_split(info: ModelInfo, found: dict[str, Any]) -> str:
             ("unheard speakers", info.evaluation["splits"]["test"]),
         )
     ]
-    return (
+    about = (
         f"The same network, trained for {found['epochs']} epochs in the way of many notebooks "
         f"(`{found['command']}`): {found['speaker_in_training']:.0%} of its test examples are of "
         f"speakers, and {found['clip_in_training']:.0%} of clips, that it was trained on. The "
         "second line is what we stand by. The interval of the first is from drawing examples, "
-        "though copies of a clip go together: it is too narrow.\n\n"
-        + _table(["split", "n", "accuracy", "UAR"], rows)
+        "though copies of a clip go together: it is too narrow."
     )
+    table = _table(["split", "n", "accuracy", "UAR"], rows)
+    return _paragraphs(_evaluated(info), about, table)
 
 
 def _levers(found: list[Ideas]) -> str:
@@ -306,24 +336,28 @@ def _calibration(info: ModelInfo, found: Predictions) -> str:
     )
 
 
-def _learning_curve(curve: LearningCurve) -> str:
+def _learning_curve(info: ModelInfo, curve: LearningCurve) -> str:
     rows = [
         [
             f"{point.fraction:.0%}",
             f"{point.n:,}",
             f"{point.epochs}",
-            *(
-                f"{value:.1%}"
-                for split in ("validation", "test")
-                for value in point.measures[split]
-            ),
+            *(cell for split in ("validation", "test") for cell in _learnt(point, split)),
         ]
         for point in curve.points
     ]
     header = ["share", "training examples", "epochs", "validation accuracy", "validation UAR",
               "test accuracy", "test UAR"]  # fmt: skip
-    words = [f"{curve.note} {curve.settings}.", _table(header, rows), f"By `{curve.command}`."]
-    return "\n\n".join(words)
+    about = f"{curve.note} {curve.settings}."
+    if info.task == "voice" and not all(point.speakers_drawn for point in curve.points):
+        about += f" Intervals are over {OVER_CLIPS}"
+    return _paragraphs(about, _table(header, rows), f"By `{curve.command}`.")
+
+
+def _learnt(point: Learnt, split: str) -> tuple[str, str]:
+    accuracy, recall = point.measures[split]
+    ends = point.accuracy_95.get(split)
+    return _interval(accuracy, ends) if ends else f"{accuracy:.1%}", f"{recall:.1%}"
 
 
 def _classes(info: ModelInfo) -> str:
@@ -355,7 +389,7 @@ def _robustness(info: ModelInfo, found: dict[str, Any]) -> str:
         rows.append([name, *cells])
     examples = f"{found['n']:,} test examples"
     if info.task == "voice":
-        corpora = " and ".join(DATA_SETS[corpus] for corpus in SEVERAL_SPEAKERS)
+        corpora = listed([DATA_SETS[c] for c in found.get("corpora", SEVERAL_SPEAKERS)])
         some = f"at most {CLIPS_PER_CELL} clips of each emotion in each of {corpora}"
         examples += f" ({some})"
     lead = (
@@ -364,10 +398,12 @@ def _robustness(info: ModelInfo, found: dict[str, Any]) -> str:
     )
     if "refused" in clean:
         lead += " A clip in which no speech is found any more counts as wrong."
-    return f"{lead}\n\n" + _table(["what", "1", "2", "3", "4", "5"], rows)
+    mark = of_another_file(info, judged_file(found))
+    skipped = _skipped(found.get("left_out", 0), "these")
+    return _paragraphs(mark, lead, _table(["what", "1", "2", "3", "4", "5"], rows), skipped)
 
 
-def _fairness(found: dict[str, Any]) -> str:
+def _fairness(info: ModelInfo, found: dict[str, Any]) -> str:
     rows = []
     for attribute, groups in found["groups"].items():
         for name, m in groups.items():
@@ -394,20 +430,36 @@ def _fairness(found: dict[str, Any]) -> str:
         if gaps
         else ""
     )
-    parts = [found["note"], _table(header, rows), about, "\n".join(gaps)]
-    return "\n\n".join(part for part in parts if part)
+    mark = of_another_file(info, judged_file(found))
+    return _paragraphs(mark, found["note"], _table(header, rows), about, "\n".join(gaps))
 
 
-def _fusion(path: Path) -> str:
+def _fusion(path: Path, infos: list[ModelInfo]) -> str:
+    """`infos`: of each task the first is the one that ships."""
     found = json.loads(path.read_text())
+    shipping = {info.task: info for info in reversed(infos)}
+    marks = [
+        of_another_file(info, judged_file(found, f"{task}_model_sha256"))
+        for task, info in shipping.items()
+    ]
     rows = [
-        [name, f"{m['accuracy']:.1%}", f"{m['expected_calibration_error']:.3f}"]
+        [name, _with_interval(m, "accuracy"), f"{m['expected_calibration_error']:.3f}"]
         for name, m in found["test"].items()
         if isinstance(m, dict) and "accuracy" in m
     ]
-    return "Label-matched pairs of held-out faces and voices, not recordings of one person:\n\n" + (
-        _table(["rule", "accuracy", "ECE"], rows)
+    about = (
+        "Label-matched pairs of held-out faces and voices, not recordings of one person. "
+        f"Intervals: faces and clips are drawn anew and paired anew, {OVER_CLIPS}"
     )
+    lacking = [f"No {s} pair of {listed(names)}." for s, names in found.get("missing", {}).items()]
+    skipped = _skipped(found.get("left_out", 0), "faces and voices, validation and test")
+    table = _table(["rule", "accuracy", "ECE"], rows)
+    return _paragraphs(*marks, about, table, " ".join(filter(None, [*lacking, skipped])))
+
+
+def _paragraphs(*parts: str) -> str:
+    """Those of `parts` that say something, one below the other."""
+    return "\n\n".join(part for part in parts if part)
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

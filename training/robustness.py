@@ -24,7 +24,7 @@ from core.models import Model
 from core.voice import find_speech, overall_logits
 from core.voice.change import Samples, add_noise, mix_at
 from core.voice.features import SAMPLE_RATE
-from training import fer2013, voices
+from training import checks, fer2013, voices
 from training.augment_voice import band_limit, reverberate
 from training.files import DataSetError
 
@@ -143,41 +143,53 @@ def robustness(model: Model, data: Path) -> dict[str, Any]:
     -------
     `clean` and, for each of `corruptions` at each of its five strengths: `accuracy`,
     `unweighted_average_recall` and, for voices, `refused`, the share of clips left unanswered.
+    `left_out` as `checks.noted`; `corpora` of voices.
+
+    Raises
+    ------
+    DataSetError
+        When there is no test set at `data`, or fewer than two emotions in it.
     """
     answer = _face_measures if model.info.task == "face" else _voice_measures
     return {
         "split": "test",
         "command": f"python -m training report {model.info.name} --data PATH",
+        "model_sha256": model.info.sha256,
         **answer(model, data),
     }
 
 
 def _face_measures(model: Model, data: Path) -> dict[str, Any]:
     faces = fer2013.load(data)["test"]
+    checks.told(faces.labels, faces.left_out, "FER2013's test")
 
     def measure(chosen: list[Image]) -> dict[str, float]:
         stacked = np.stack(chosen)
         logits = [classify(stacked[i : i + 128], model)[0] for i in range(0, len(stacked), 128)]
         return _scores(faces.labels, np.concatenate(logits).argmax(axis=1))
 
-    return _measures(list(faces.images), FACE_CORRUPTIONS, measure)
+    measured = _measures(list(faces.images), FACE_CORRUPTIONS, measure)
+    return {**checks.noted(faces.left_out), **measured}
 
 
 def _voice_measures(model: Model, data: Path) -> dict[str, Any]:
-    clips = [
-        c for c in voices.clips(data) if c.split == "test" and c.corpus in voices.SEVERAL_SPEAKERS
-    ]
+    listed = voices.clips(data)
+    clips = _spoken(listed, "test")
+    if not clips:
+        raise DataSetError(f"No clip of the test speakers at {data}.")
     rng = np.random.default_rng(7)
     cells: dict[tuple[str, str], list[voices.Clip]] = {}
     for i in rng.permutation(len(clips)):
         cells.setdefault((clips[i].corpus, clips[i].emotion), []).append(clips[i])
     heard = voices.hear(data, [c for cell in cells.values() for c in cell[:CLIPS_PER_CELL]])
-    if not heard.clips:
-        raise DataSetError(f"No clip of the test speakers of RAVDESS and CREMA-D at {data}.")
-    training = [
-        c for c in voices.clips(data) if c.split == "train" and c.corpus in voices.SEVERAL_SPEAKERS
-    ]
-    crowd = [training[i] for i in rng.permutation(len(training))[:60]]
+    checks.told(heard.labels, heard.left_out, "The voices' test")
+    training = _spoken(listed, "train")
+    crowd = voices.hear(data, [training[i] for i in rng.permutation(len(training))[:60]])
+    checks.told_left_out(crowd.left_out, "the voices in the babble")
+    corruptions = voice_corruptions(crowd.samples)
+    if not crowd.samples:  # what were called babble would be the clips as they are
+        print("no voice of training speakers for the babble, which is not tried", flush=True)
+        del corruptions["babble"]
 
     def measure(chosen: list[Samples]) -> dict[str, float]:
         answers = np.array([_answer(samples, model) for samples in chosen])
@@ -186,7 +198,17 @@ def _voice_measures(model: Model, data: Path) -> dict[str, Any]:
             "refused": round(float(np.mean(answers == NO_ANSWER)), 4),
         }
 
-    return _measures(heard.samples, voice_corruptions(voices.hear(data, crowd).samples), measure)
+    return {
+        "corpora": [corpus for corpus in voices.CORPORA if corpus in heard.corpora],
+        **checks.noted(heard.left_out),
+        **_measures(heard.samples, corruptions, measure),
+    }
+
+
+def _spoken(listed: list[voices.Clip], split: str) -> list[voices.Clip]:
+    """Clips of a split: of the corpora with several speakers, else of those that are there."""
+    found = [clip for clip in listed if clip.split == split]
+    return [clip for clip in found if clip.corpus in voices.SEVERAL_SPEAKERS] or found
 
 
 def _answer(samples: Samples, model: Model) -> int:
