@@ -34,6 +34,24 @@ def trouble_of(found: object, key: str) -> bool:
     return isinstance(found, Trouble)
 
 
+def mark(info: ModelInfo, judged: str) -> None:
+    """Say so where numbers are of another file than the one that lies in the model's folder.
+
+    Parameters
+    ----------
+    judged : SHA-256 of the file that they are of; "" where nobody noted it.
+    """
+    if sentence := reports.of_another_file(info, judged):
+        st.warning(engine.plain(sentence), icon=":material/info:")
+
+
+def mark_evaluated(*infos: ModelInfo) -> None:
+    """`mark` what comes from the evaluation of models, and from the answers written with it."""
+    for info in infos:
+        if not isinstance(found := boards.evaluation(info), Trouble):
+            mark(info, found.model_sha256)
+
+
 def by_name(infos: Sequence[ModelInfo]) -> dict[str, ModelInfo]:
     """Name -> model."""
     return {info.name: info for info in infos}
@@ -49,6 +67,8 @@ def everything(infos: list[ModelInfo]) -> None:
         figure = plots.leaderboard(rows)
         plots.show(figure, "leaderboard", rows)
         table(rows)
+        shown = {row["model"] for row in rows}
+        mark_evaluated(*(info for info in infos if info.name in shown))
         st.caption(
             "Intervals: 95%, bootstrap over pictures, or within each voice set over speakers with "
             "all their clips, widened for being few (over clips where a set has fewer than three "
@@ -196,6 +216,7 @@ def judged(info: ModelInfo, section: str) -> None:
         engine.show_trouble(evaluation, "evaluation_trouble")
         return
     found = evaluation.splits[choose_split(info, evaluation)]
+    mark(info, evaluation.model_sha256)
     answers = boards.predictions(info, found.split)
     if section == "Confusion":
         confusion(info, found, answers)
@@ -281,6 +302,7 @@ def other_splits(info: ModelInfo) -> None:
         engine.show_trouble(found, "other_splits_trouble")
     elif found and not isinstance(evaluation, Trouble) and "test" in evaluation.splits:
         st.subheader("Divided in another way")
+        mark(info, evaluation.model_sha256)
         test = evaluation.splits["test"]
         rows = plots.other_splits_rows(found, test)
         plots.show(plots.other_splits(found, test), "other_splits", rows)
@@ -388,6 +410,7 @@ def robustness(info: ModelInfo) -> None:
             "robustness_empty",
         )
     else:
+        mark(info, found.model_sha256)
         plots.show(plots.robustness(found), "robustness", plots.robustness_rows(found))
         measured_by(f"On {found.n:,} examples of {found.split}", found.command)
 
@@ -399,7 +422,11 @@ def adversarial(info: ModelInfo, others: Sequence[ModelInfo]) -> None:
         engine.show_trouble(found, "adversarial_trouble")
     elif found is not None and any(found.attacks.values()):
         st.subheader("When somebody means to mislead it")
+        mark(info, found.model_sha256)
         beside = _attacked(others)
+        for other in others:
+            if other.name in beside:
+                mark(other, beside[other.name].model_sha256)
         rows = plots.adversarial_rows({info.name: found, **beside})
         plots.show(plots.adversarial(found, beside), "adversarial", rows)
         how = "; ".join(f"{name}: {way}" for name, way in found.settings.items() if way)
@@ -436,6 +463,7 @@ def fairness(info: ModelInfo) -> None:
             "fairness_empty",
         )
     else:
+        mark(info, found.model_sha256)
         for attribute, groups in found.groups.items():
             if groups:
                 figure = plots.fairness(found, attribute)
@@ -508,6 +536,7 @@ def compared(
             icon=":material/info:",
         )
         return
+    mark_evaluated(first, second)
     verdict(first, second, one_said, aligned)
     matrices = [measures.confusion_matrix(p.labels, p.answers) for p in (one_said, aligned)]
     figure = plots.difference(*matrices)

@@ -471,6 +471,29 @@ def test_attacks_and_learning_curves_are_shown_where_there_are_any(second: Path)
         assert ("The attacker knows the weights" in words(app)) is there
 
 
+def test_numbers_of_another_file_are_marked(second: Path) -> None:
+    sentence = f"What is said here of {second.name} was measured on another file"
+    files = {
+        "evaluation.json": json.loads((second / "evaluation.json").read_text()),
+        "robustness.json": ROBUSTNESS,
+        "fairness.json": FAIRNESS,
+        "adversarial.json": ADVERSARIAL,
+    }
+    app = start()
+    for sha256, marked in ((models.read_info(second).sha256, False), ("0" * 64, True)):
+        for name, found in files.items():
+            (second / name).write_text(json.dumps({**found, "model_sha256": sha256}))
+        app = view(go(app, "models"), "All models")
+        assert (sentence in words(app)) is marked
+        app = view(app, "One model")
+        app.selectbox(key="model").set_value(second.name).run()
+        for section, tables in (("Trust", 1), ("Robustness and fairness", 3)):
+            app.button_group(key="section").set_value(section).run()
+            calm(app)
+            said = words(app).count(sentence)
+            assert said == marked * tables, section
+
+
 def test_robustness_and_fairness_are_read(folder: Path) -> None:
     info = models.read_info(folder)
     for name in ("robustness.json", "fairness.json"):
