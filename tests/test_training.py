@@ -638,6 +638,8 @@ def test_the_four_voice_sets_give_the_papers_table(shared):
     ("corpus", "name", "expected"),
     [
         ("ravdess", "03-01-02-01-01-01-24", ("24", "neutral")),
+        ("ravdess", "03-01-02-01-01-01-24 (1)", None),
+        ("crema_d", "x1001_DFA_ANG_XX", None),
         ("ravdess", "02-01-02-01-01-01-24", None),
         ("crema_d", "1076_MTI_SAD_XX", ("1076", "sad")),
         ("savee", "JK_su15", ("JK", "surprise")),

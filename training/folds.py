@@ -93,9 +93,8 @@ def folds(
         for member in voice.MEMBERS
         if not members or member.name in members
     ]
-    seed = voice.MEMBERS[0].seed
-    everything = voices.load(data, run.parent / "cache", voice.VARIANTS, seed, split_of)
-    everything = voice.share_of(everything, fraction, seed)
+    everything = voices.load(data, run.parent / "cache", voice.VARIANTS, voice.SEED, split_of)
+    everything = voice.share_of(everything, fraction)
     judged_corpus = np.array([clip.corpus == CORPUS for clip in everything.clips], bool)
     others = everything.where(~judged_corpus)
     checks.told(everything.where(judged_corpus).labels, (), "RAVDESS")

@@ -203,8 +203,8 @@ def _short_voice(
 ) -> tuple[int, dict[str, Any]]:
     """(training clips, measures by split) of the first network's first stage."""
     member = voice.MEMBERS[0]
-    everything = voices.load(data, run.parent.parent / "cache", voice.VARIANTS, member.seed)
-    pool = voice.share_of(everything.of("train"), fraction, member.seed)
+    everything = voices.load(data, run.parent.parent / "cache", voice.VARIANTS, voice.SEED)
+    pool = voice.share_of(everything.of("train"), fraction)
     clips = int(voice.originals(pool).sum())
     checks.told(pool.labels, (), f"{fraction:g} of the voices' train")
     judged = {split: everything.of(split) for split in SPLITS}

@@ -352,9 +352,9 @@ def _faces(data: Path, run: Path, fraction: float) -> Runner:
 
 
 def _voices(data: Path, run: Path, fraction: float) -> Runner:
-    seed = voice.MEMBERS[0].seed
+    seed = voice.SEED
     everything = voices.load(data, run.parent / "cache", voice.VARIANTS, seed)
-    everything = voice.share_of(everything, fraction, seed)
+    everything = voice.share_of(everything, fraction)
     for split in ("train", "validation"):
         checks.told(everything.of(split).labels, (), f"The voices' {split}")
     if not any(

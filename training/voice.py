@@ -185,6 +185,9 @@ speakers 0.953 and 0.954, 0.966 and 0.959)."""
 CORPUS_SHARE = {"crema_d": 0.58, "ravdess": 0.24, "savee": 0.08, "tess": 0.1}
 """How often each corpus is drawn. Within a corpus every emotion is drawn equally often."""
 
+SEED = 7
+"""Of augmented copies, and of the share of the clips that is drawn where not all count."""
+
 VARIANTS = 3
 """Augmented copies of each training clip, besides the clip itself."""
 
@@ -247,9 +250,8 @@ def train(
         given the voice model that is installed teaches, too (`shipped_answers`): a short training,
         or one on few clips, is to show what that comes to by itself.
     """
-    seed = MEMBERS[0].seed
-    everything = voices.load(data, run.parent / "cache", VARIANTS, seed)
-    everything = share_of(everything, fraction, seed)
+    everything = voices.load(data, run.parent / "cache", VARIANTS, SEED)
+    everything = share_of(everything, fraction)
     for split in ("train", "validation"):
         checks.told(everything.of(split).labels, (), f"The voices' {split}")
     pool = everything.of("train")
@@ -527,13 +529,13 @@ def originals(data: voices.Voices) -> NDArray[np.bool_]:
     return mask
 
 
-def share_of(data: voices.Voices, fraction: float, seed: int) -> voices.Voices:
-    """A share of the clips, drawn by `seed`; what is drawn is there with all its copies."""
+def share_of(data: voices.Voices, fraction: float) -> voices.Voices:
+    """A share of the clips, always the same; what is drawn is there with all its copies."""
     if fraction >= 1:
         return data
     distinct = sorted(set(data.clips), key=lambda clip: (clip.corpus, clip.path))
     count = max(1, round(fraction * len(distinct)))
-    drawn = np.random.default_rng(seed).permutation(len(distinct))[:count]
+    drawn = np.random.default_rng(SEED).permutation(len(distinct))[:count]
     kept = {distinct[i] for i in drawn}
     return data.where(np.array([clip in kept for clip in data.clips], bool))
 
