@@ -717,6 +717,58 @@ def read_levers(info: ModelInfo) -> list[Ideas]:
     return _read(info, "levers.json", _levers) or []
 
 
+@dataclass(frozen=True)
+class WholeRun:
+    """What one decision about a recipe came to in trainings as long as those that ship."""
+
+    name: str
+    measure: str
+    before: float
+    """The measure without it; of two runs beside each other, of the other one."""
+    after: float
+    p: float | None
+    """How likely as large a difference is by chance; None where that was not tested."""
+    cost: str
+    ships: bool
+    """Whether what ships was made so."""
+
+    def measured(self, value: float) -> str:
+        """A value of the measure, in its own way of writing."""
+        return f"{value:.3f}" if "log loss" in self.measure else f"{value:.1%}"
+
+
+WHOLE_RUNS = (
+    "Trainings as long as those that ship, each made once and in this order, beside the recipe of "
+    "its time: their sizes do not add up, and with other seeds they might come out otherwise."
+)
+
+
+def read_whole_runs(info: ModelInfo) -> list[WholeRun]:
+    """What whole runs came to, from `levers.json`; none when none are told.
+
+    Raises
+    ------
+    DuetError
+        `damaged_model` when the file does not hold what it should.
+    """
+    return _read(info, "levers.json", _whole_runs) or []
+
+
+def _whole_runs(found: dict[str, Any]) -> list[WholeRun]:
+    return [
+        WholeRun(
+            str(run["name"]),
+            str(run["measure"]),
+            _number(run["before"], 0, 100),
+            _number(run["after"], 0, 100),
+            None if run.get("p") is None else _number(run["p"]),
+            str(run.get("cost", "")),
+            bool(run["ships"]),
+        )
+        for run in found.get("whole_runs", [])
+    ]
+
+
 def _levers(found: dict[str, Any]) -> list[Ideas]:
     return [_ideas(series) for series in found["series"]]
 

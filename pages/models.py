@@ -277,21 +277,56 @@ def learning_curve(info: ModelInfo) -> None:
 
 
 def levers(info: ModelInfo) -> None:
-    """What single ideas are worth, where short runs were made to show it."""
+    """What single ideas are worth, where short or whole runs were made to show it."""
     found = engine.told(partial(reports.read_levers, info))
-    if isinstance(found, Trouble):
-        engine.show_trouble(found, "levers_trouble")
-    elif found and any(ideas.tried for ideas in found):
-        st.subheader("What single ideas are worth")
-        plots.show(plots.levers(found), "levers", plots.levers_rows(found))
-        st.caption(
-            "Short runs that differ in one idea each from one without it, judged on validation "
-            "data. Beyond chance: p times the number of ideas tried in one go is below 0.05. What "
-            "holds against overfitting is worth more in a long run."
-        )
-        for ideas in found:
-            settings = f"{ideas.settings} ({ideas.n:,} examples); p by {ideas.test}"
-            measured_by(settings, ideas.command)
+    whole = engine.told(partial(reports.read_whole_runs, info))
+    if isinstance(found, Trouble) or isinstance(whole, Trouble):
+        trouble = found if isinstance(found, Trouble) else whole
+        assert isinstance(trouble, Trouble)
+        engine.show_trouble(trouble, "levers_trouble")
+        return
+    if any(ideas.tried for ideas in found):
+        short_runs(found)
+    if whole:
+        whole_runs(whole)
+
+
+def short_runs(found: list[reports.Ideas]) -> None:
+    """Ideas in runs that are much shorter than those that ship."""
+    st.subheader("What single ideas are worth")
+    plots.show(plots.levers(found), "levers", plots.levers_rows(found))
+    st.caption(
+        "Short runs that differ in one idea each from one without it, judged on validation "
+        "data. Beyond chance: p times the number of ideas tried in one go is below 0.05. What "
+        "holds against overfitting is worth more in a long run."
+    )
+    for ideas in found:
+        settings = f"{ideas.settings} ({ideas.n:,} examples); p by {ideas.test}"
+        measured_by(settings, ideas.command)
+
+
+def whole_runs(found: list[reports.WholeRun]) -> None:
+    """What decisions about the recipe came to in whole trainings."""
+    st.subheader("What whole runs came to")
+    rows = [
+        {
+            "what": run.name,
+            "measure": run.measure,
+            "without": run.measured(run.before),
+            "with": run.measured(run.after),
+            "p": "" if run.p is None else f"{run.p:.2f}",
+            "cost": run.cost,
+            "ships": "yes" if run.ships else "no",
+        }
+        for run in found
+    ]
+    st.dataframe(
+        rows,
+        hide_index=True,
+        column_config={"what": st.column_config.TextColumn(width="large")},
+        key="whole_runs",
+    )
+    st.caption(f"On validation data. {reports.WHOLE_RUNS}")
 
 
 def other_splits(info: ModelInfo) -> None:

@@ -23,6 +23,7 @@ from core.predictions import FILE_NAME, Predictions, read_predictions, write_pre
 from core.ui import datasets as local
 from core.ui import plots
 from tests.test_pages import ROOT, calm, go, start, words
+from training.report import write_report
 
 
 @pytest.fixture(autouse=True)
@@ -436,6 +437,34 @@ def test_ideas_are_read_and_those_beyond_chance_set_apart(folder: Path) -> None:
     assert nothing == "No idea gains accuracy beyond chance in short runs"
 
 
+WHOLE = {
+    "whole_runs": [
+        {"name": "longer", "measure": "accuracy", "before": 0.5, "after": 0.625, "p": 0.01,
+         "cost": "twice the time", "ships": True},
+        {"name": "twofold", "measure": "log loss", "before": 1.25, "after": 1.2, "ships": False},
+    ]
+}  # fmt: skip
+
+
+def test_whole_runs_are_read_beside_short_ones(folder: Path) -> None:
+    info = models.read_info(folder)
+    (folder / "levers.json").unlink(missing_ok=True)
+    assert reports.read_whole_runs(info) == []
+    (folder / "levers.json").write_text(json.dumps(LEVERS))
+    assert reports.read_whole_runs(info) == []
+    (folder / "levers.json").write_text(json.dumps(LEVERS | WHOLE))
+    longer, twofold = reports.read_whole_runs(info)
+    assert [longer.measured(v) for v in (longer.before, longer.after)] == ["50.0%", "62.5%"]
+    assert [twofold.measured(twofold.after), twofold.p, twofold.cost] == ["1.200", None, ""]
+    assert len(reports.read_levers(info)) == 2
+    report = write_report(folder.parent).read_text()
+    assert "| longer | accuracy | 50.0% | 62.5% | 0.010 | twice the time | yes |" in report
+    assert "| twofold | log loss | 1.250 | 1.200 |  |  | no |" in report
+    (folder / "levers.json").write_text(json.dumps(LEVERS | {"whole_runs": [{"name": "x"}]}))
+    with pytest.raises(DuetError, match="misstates"):
+        reports.read_whole_runs(info)
+
+
 RANDOM_SPLIT = {
     "n": 100,
     "accuracy": 0.9,
@@ -458,11 +487,12 @@ def test_attacks_and_learning_curves_are_shown_where_there_are_any(second: Path)
             (second / "adversarial.json").write_text(json.dumps(ADVERSARIAL))
             (second / "learning_curve.json").write_text(json.dumps(LEARNING_CURVE))
             (second / "random_split.json").write_text(json.dumps(RANDOM_SPLIT))
-            (second / "levers.json").write_text(json.dumps(LEVERS))
+            (second / "levers.json").write_text(json.dumps(LEVERS | WHOLE))
         app.button_group(key="section").set_value("Training").run()
         calm(app)
         assert ("What more data bring" in words(app)) is there
         assert ("Longer gains most" in words(app)) is there
+        assert ("What whole runs came to" in words(app)) is there
         assert ("A split that leaks would claim" in words(app)) is there
         assert ("50% of clips, that it was trained on" in words(app)) is there
         app.button_group(key="section").set_value("Robustness and fairness").run()
@@ -734,6 +764,7 @@ def test_one_model_of_a_task_has_nothing_beside_it() -> None:
         ("learning_curve.json", b'{"points": 3}', "misstates"),
         ("random_split.json", b'{"n": 3}', "misstates"),
         ("levers.json", b'{"series": 3}', "misstates"),
+        ("levers.json", b'{"series": [], "whole_runs": 3}', "misstates"),
         ("folds.json", b'{"epochs": 3}', "misstates"),
     ],
 )

@@ -76,9 +76,14 @@ def test_ideas_for_faces_are_tried_and_told(
     assert main(command) == 0  # nothing is left to do, and the answers are the same
     assert "resuming after epoch 1 of 1" in capsys.readouterr().out
     assert json.loads((models / "face-cnn" / "levers.json").read_text()) == file
+    whole = {"whole_runs": [{"name": "x", "measure": "accuracy", "before": 0, "after": 1,
+                             "ships": True}]}  # fmt: skip
+    (models / "face-cnn" / "levers.json").write_text(json.dumps(file | whole))
     later = [*command[: -len(ideas)], "without dropout", ideas[0]]
     assert main(later) == 0
-    first, second = json.loads((models / "face-cnn" / "levers.json").read_text())["series"]
+    file = json.loads((models / "face-cnn" / "levers.json").read_text())
+    first, second = file["series"]
+    assert file["whole_runs"] == whole["whole_runs"]
     assert {row["name"] for row in first["tried"]} == set(ideas[1:])
     assert {row["name"] for row in second["tried"]} == {"without dropout", ideas[0]}
     report = write_report(models).read_text()

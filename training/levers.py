@@ -221,6 +221,8 @@ def levers(
 def with_earlier(earlier: dict[str, Any], newest: dict[str, Any]) -> dict[str, Any]:
     """What `levers.json` holds: all that was tried, in `series`; of an idea tried twice the newest.
 
+    Beside it stand the `whole_runs` (`core.reports.WholeRun`), written by whoever made them.
+
     Parameters
     ----------
     earlier : what it holds so far; {} for nothing. newest : of `levers`.
@@ -230,7 +232,7 @@ def with_earlier(earlier: dict[str, Any], newest: dict[str, Any]) -> dict[str, A
         {**one, "tried": [row for row in one["tried"] if row["name"] not in again]}
         for one in earlier.get("series", [])
     ]
-    return {"series": [*(one for one in earlier_series if one["tried"]), newest]}
+    return {**earlier, "series": [*(one for one in earlier_series if one["tried"]), newest]}
 
 
 def _p(base: Ran, found: Ran) -> float:

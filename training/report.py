@@ -17,15 +17,18 @@ from core.measures import BINS, mcnemar, reliability
 from core.models import Model, ModelInfo, installed
 from core.predictions import Predictions, read_predictions
 from core.reports import (
+    WHOLE_RUNS,
     Ideas,
     LearningCurve,
     Learnt,
+    WholeRun,
     fold_networks,
     judged_file,
     of_another_file,
     read_adversarial,
     read_learning_curve,
     read_levers,
+    read_whole_runs,
 )
 from core.words import listed
 from training.export import write_json
@@ -222,6 +225,8 @@ def _model(info: ModelInfo) -> list[str]:
         parts += ["### What more data bring", _learning_curve(info, curve)]
     if ideas := read_levers(info):
         parts += ["### What single ideas are worth", _levers(ideas)]
+    if whole := read_whole_runs(info):
+        parts += ["### What whole runs came to", _whole_runs(whole)]
     for title, name, text in (
         ("What a random split would claim", "random_split.json", partial(_random_split, info)),
         ("Every actor of RAVDESS, in five folds", "folds.json", _folds),
@@ -264,6 +269,23 @@ def _levers(found: list[Ideas]) -> str:
         "here than in a long one. Where a recipe's commit is named, the command is of that commit."
     )
     return "\n\n".join([about, *map(_ideas, found)])
+
+
+def _whole_runs(found: list[WholeRun]) -> str:
+    rows = [
+        [
+            run.name,
+            run.measure,
+            run.measured(run.before),
+            run.measured(run.after),
+            "" if run.p is None else _p(run.p),
+            run.cost,
+            "yes" if run.ships else "no",
+        ]
+        for run in found
+    ]
+    header = ["what", "on validation data", "without", "with", "p", "cost", "ships"]
+    return f"{WHOLE_RUNS}\n\n{_table(header, rows)}"
 
 
 def _ideas(found: Ideas) -> str:
