@@ -718,23 +718,30 @@ def read_levers(info: ModelInfo) -> list[Ideas]:
 
 
 @dataclass(frozen=True)
+class Change:
+    """A measure without and with what a whole run was made for."""
+
+    measure: str
+    before: float
+    after: float
+    p: float | None
+    """How likely as large a difference is by chance; None where that was not tested."""
+
+    def __str__(self) -> str:
+        style = ".3f" if "log loss" in self.measure else ".1%"
+        chance = "" if self.p is None else f" (p {self.p:.2g})"
+        return f"{self.measure} {self.before:{style}} to {self.after:{style}}{chance}"
+
+
+@dataclass(frozen=True)
 class WholeRun:
     """What one decision about a recipe came to in trainings as long as those that ship."""
 
     name: str
-    measure: str
-    before: float
-    """The measure without it; of two runs beside each other, of the other one."""
-    after: float
-    p: float | None
-    """How likely as large a difference is by chance; None where that was not tested."""
+    changes: list[Change]
     cost: str
     ships: bool
     """Whether what ships was made so."""
-
-    def measured(self, value: float) -> str:
-        """A value of the measure, in its own way of writing."""
-        return f"{value:.3f}" if "log loss" in self.measure else f"{value:.1%}"
 
 
 WHOLE_RUNS = (
@@ -758,10 +765,15 @@ def _whole_runs(found: dict[str, Any]) -> list[WholeRun]:
     return [
         WholeRun(
             str(run["name"]),
-            str(run["measure"]),
-            _number(run["before"], 0, 100),
-            _number(run["after"], 0, 100),
-            None if run.get("p") is None else _number(run["p"]),
+            [
+                Change(
+                    str(change["measure"]),
+                    _number(change["before"], 0, 100),
+                    _number(change["after"], 0, 100),
+                    None if change.get("p") is None else _number(change["p"]),
+                )
+                for change in run["changes"]
+            ],
             str(run.get("cost", "")),
             bool(run["ships"]),
         )

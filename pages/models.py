@@ -308,24 +308,10 @@ def short_runs(found: list[reports.Ideas]) -> None:
 def whole_runs(found: list[reports.WholeRun]) -> None:
     """What decisions about the recipe came to in whole trainings."""
     st.subheader("What whole runs came to")
-    rows = [
-        {
-            "what": run.name,
-            "measure": run.measure,
-            "without": run.measured(run.before),
-            "with": run.measured(run.after),
-            "p": "" if run.p is None else f"{run.p:.2f}",
-            "cost": run.cost,
-            "ships": "yes" if run.ships else "no",
-        }
-        for run in found
-    ]
-    st.dataframe(
-        rows,
-        hide_index=True,
-        column_config={"what": st.column_config.TextColumn(width="large")},
-        key="whole_runs",
-    )
+    for run in found:
+        ships = "ships" if run.ships else "does not ship"
+        cost = f" Cost: {run.cost}." if run.cost else ""
+        st.markdown(f"- **{run.name}** ({ships}): {'; '.join(map(str, run.changes))}.{cost}")
     st.caption(f"On validation data. {reports.WHOLE_RUNS}")
 
 

@@ -439,9 +439,11 @@ def test_ideas_are_read_and_those_beyond_chance_set_apart(folder: Path) -> None:
 
 WHOLE = {
     "whole_runs": [
-        {"name": "longer", "measure": "accuracy", "before": 0.5, "after": 0.625, "p": 0.01,
-         "cost": "twice the time", "ships": True},
-        {"name": "twofold", "measure": "log loss", "before": 1.25, "after": 1.2, "ships": False},
+        {"name": "longer", "cost": "twice the time", "ships": True, "changes": [
+            {"measure": "accuracy", "before": 0.5, "after": 0.625, "p": 0.014},
+            {"measure": "log loss", "before": 1.25, "after": 1.2},
+        ]},
+        {"name": "twofold", "ships": False, "changes": []},
     ]
 }  # fmt: skip
 
@@ -454,12 +456,12 @@ def test_whole_runs_are_read_beside_short_ones(folder: Path) -> None:
     assert reports.read_whole_runs(info) == []
     (folder / "levers.json").write_text(json.dumps(LEVERS | WHOLE))
     longer, twofold = reports.read_whole_runs(info)
-    assert [longer.measured(v) for v in (longer.before, longer.after)] == ["50.0%", "62.5%"]
-    assert [twofold.measured(twofold.after), twofold.p, twofold.cost] == ["1.200", None, ""]
+    said = ["accuracy 50.0% to 62.5% (p 0.014)", "log loss 1.250 to 1.200"]
+    assert [str(change) for change in longer.changes] == said
+    assert (twofold.changes, twofold.cost, twofold.ships) == ([], "", False)
     assert len(reports.read_levers(info)) == 2
     report = write_report(folder.parent).read_text()
-    assert "| longer | accuracy | 50.0% | 62.5% | 0.010 | twice the time | yes |" in report
-    assert "| twofold | log loss | 1.250 | 1.200 |  |  | no |" in report
+    assert f"| longer | {'; '.join(said)} | twice the time | yes |" in report
     (folder / "levers.json").write_text(json.dumps(LEVERS | {"whole_runs": [{"name": "x"}]}))
     with pytest.raises(DuetError, match="misstates"):
         reports.read_whole_runs(info)
@@ -493,6 +495,7 @@ def test_attacks_and_learning_curves_are_shown_where_there_are_any(second: Path)
         assert ("What more data bring" in words(app)) is there
         assert ("Longer gains most" in words(app)) is there
         assert ("What whole runs came to" in words(app)) is there
+        assert ("**longer** (ships): accuracy 50.0% to 62.5%" in words(app)) is there
         assert ("A split that leaks would claim" in words(app)) is there
         assert ("50% of clips, that it was trained on" in words(app)) is there
         app.button_group(key="section").set_value("Robustness and fairness").run()

@@ -78,18 +78,7 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     fill = folds.pretrained
     monkeypatch.setattr(folds, "pretrained", filled)
     monkeypatch.setattr(voice, "train_stage", noted)
-    command = [
-        "folds",
-        "--data",
-        str(data),
-        "--models",
-        str(models),
-        "--epochs",
-        "2",
-        "1",
-        "2",
-        "1",
-    ]
+    command = ["folds", "--data", str(data), "--models", str(models), "--epochs", "2", "1", "2"]
     command += ["--run", str(tmp_path / "run")]
     assert main(command) == 0
     assert schedules == [("filling", 2)] * 2
@@ -102,39 +91,36 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
         ("fold2", {*crema, ("ravdess", "1"), ("ravdess", "2")}, 28 * copies),
         ("fold3", {*crema, ("ravdess", "2"), ("ravdess", "3")}, 28 * copies),
     ]
-    rounds = ("-taught-by-narrow-wide", "-round3-taught-by-narrow-wide")
-    again = [(name + called, *rest) for name, *rest in first[1:] for called in rounds for _ in "nw"]
+    again = [(f"{name}-taught-by-narrow-wide", *rest) for name, *rest in first[1:] for _ in "nw"]
     assert heard == [*first, *first, *again]
-    # A further round is taught by what both networks came to in the one before, and nothing else.
+    # The second round is taught by what both networks came to in the first one, and nothing else.
     assert taught[:8] == [None] * 8
-    further = [each for each in taught[8:] if each]
-    folders = [[path.parent for path in each.teachers] for each in further]
+    second = [each for each in taught[8:] if each]
+    folders = [[path.parent for path in each.teachers] for each in second]
     run = tmp_path / "run"
     assert folders == [
-        [run / "narrow" / f"fold{number}{before}", run / "wide" / f"fold{number}{before}"]
+        [run / "narrow" / f"fold{number}", run / "wide" / f"fold{number}"]
         for number in (1, 2, 3)
-        for before in ("", rounds[0])
         for _ in "nw"
     ]
-    assert all(not each.shipped and len(each.targets) == 28 for each in further)
-    assert begun[8:] == [each.teachers[i % 2] for i, each in enumerate(further)]
-    assert [stage.schedule.epochs for stage in stages] == [2, 1, 1, 1] * 2 + [2, 2, 1, 1] * 3
-    assert [stage.taught for stage in stages] == [0] * 8 + [0.5] * 12
-    rates = [stage.schedule.learning_rate for stage in stages[8:]]
-    rate = folds.FOLD_RATE
-    assert rates == [rate, rate, rate / 2, rate / 2] * 3
+    assert all(not each.shipped and len(each.targets) == 28 for each in second)
+    assert begun[8:] == [each.teachers[i % 2] for i, each in enumerate(second)]
+    assert [stage.schedule.epochs for stage in stages] == [2, 1, 1, 1] * 2 + [2] * 6
+    assert [stage.taught for stage in stages] == [0] * 8 + [0.5] * 6
     seeds = [stage.schedule.seed for stage in stages]
-    assert seeds == [7, 8, 8, 8, 17, 18, 18, 18, *[9, 19] * 6]
+    assert seeds == [7, 8, 8, 8, 17, 18, 18, 18, *[9, 19] * 3]
     # And its networks are the ones that are judged.
     assert [{path.parent.name for path in weights} for weights in asked] == [
-        {f"fold{number}{ending}"} for number in (1, 2, 3) for ending in ("", *rounds)
+        {f"fold{number}{ending}"}
+        for number in (1, 2, 3)
+        for ending in ("", "-taught-by-narrow-wide")
     ]
     found = json.loads((models / "voice-cnn" / "folds.json").read_text())
     assert [fold["actors"] for fold in found["folds"]] == [[2], [3], [1]]
     assert [fold["n"] for fold in found["folds"]] == [8, 8, 8]
     assert found["all"]["n"] == 24
-    assert found["command"].endswith("--epochs 2 1 2 1")
-    assert found["epochs"] == {"narrow": [2, 1, 2, 1], "wide": [2, 1, 2, 1]}
+    assert found["command"].endswith("--epochs 2 1 2")
+    assert found["epochs"] == {"narrow": [2, 1, 2], "wide": [2, 1, 2]}
     assert found["filling_epochs"] == {"narrow": 2, "wide": 2}
     assert "mean" in (text := write_report(models).read_text().lower())
     assert "every actor of ravdess, in five folds" in text
@@ -143,30 +129,21 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     assert f"calibration error {judged_before['expected_calibration_error']:.3f}:" in text
     told = "2 epochs without labels, then 2 epochs on all speakers of the other corpora, then 1 on"
     assert f"narrow network: {told}" in text
-    assert "then 2 taught by these networks, then 1 taught by these networks. no epoch" in text
+    assert "then 2 taught by these networks. no epoch" in text
     path = models / "voice-cnn" / "folds.json"
     (other,) = [x for x in reports.read_other_splits(read_info(path.parent)) if "folds" in x.name]
     assert told.replace("narrow network: ", "") in other.note
-    assert (
-        "1 on them and the other four folds, then 2 taught by these networks, then 1 taught by"
-        in (other.note)
-    )
+    assert "1 on them and the other four folds, then 2 taught by these networks;" in other.note
 
     # It goes on where it stopped: nothing is left to do, and the answers are the same.
     monkeypatch.setattr(voice, "predicted_logits", also_noted)
     capsys.readouterr()
     assert main(command) == 0
-    assert capsys.readouterr().out.count("resuming after epoch") == 22
+    assert capsys.readouterr().out.count("resuming after epoch") == 16
     assert json.loads((models / "voice-cnn" / "folds.json").read_text())["all"] == found["all"]
     assert {frozenset(part) for part in judged} >= {
         frozenset({("ravdess", actor)}) for actor in ("1", "2", "3")
     }
-
-
-def test_folds_without_a_second_round_are_refused(data: Path, models: Path, capsys) -> None:
-    command = ["folds", "--data", str(data), "--models", str(models), "--epochs", "2", "1"]
-    assert main(command) == 1
-    assert "on each fold and in its rounds" in capsys.readouterr().err
 
 
 def test_a_network_that_is_not_there_is_said(data: Path, models: Path, capsys) -> None:

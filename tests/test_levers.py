@@ -76,8 +76,7 @@ def test_ideas_for_faces_are_tried_and_told(
     assert main(command) == 0  # nothing is left to do, and the answers are the same
     assert "resuming after epoch 1 of 1" in capsys.readouterr().out
     assert json.loads((models / "face-cnn" / "levers.json").read_text()) == file
-    whole = {"whole_runs": [{"name": "x", "measure": "accuracy", "before": 0, "after": 1,
-                             "ships": True}]}  # fmt: skip
+    whole = {"whole_runs": [{"name": "x", "changes": [], "ships": True}]}
     (models / "face-cnn" / "levers.json").write_text(json.dumps(file | whole))
     later = [*command[: -len(ideas)], "without dropout", ideas[0]]
     assert main(later) == 0

@@ -140,9 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     fold.add_argument(
         "--epochs",
         type=_positive,
-        nargs="+",
-        metavar="N",
-        help="of every network on the other corpora, on each fold, and in each further round of it",
+        nargs=3,
+        metavar=("OTHERS", "FOLD", "AGAIN"),
+        help="of every network on the other corpora, on each fold, and in its second round",
     )
     fold.add_argument("--networks", nargs="+", default=[], metavar="NAME", help="all by default")
     fold.add_argument("--fraction", type=_share, default=1.0, help="share of the data, 0 to 1")

@@ -2,15 +2,14 @@
 
 Each network learns once from all speakers of the other corpora, whom no fold judges, first without
 labels (`training.filling`), and goes on from there once for each fold, with the four other folds
-among its training data. Then come each fold's second and third round, each taught by what the
-networks answer together after the round before; the model that ships does not teach here, having
-heard most actors. The length of all that is fixed ahead: no epoch is chosen by the actors that are
-judged, nor by anybody else. What the recipe is made of was chosen on validation speakers, four of
-RAVDESS's 24 actors among them.
+among its training data. Then comes each fold's second round, taught by what the networks answer
+together; the model that ships does not teach here, having heard most actors. The length of all that
+is fixed ahead: no epoch is chosen by the actors that are judged, nor by anybody else. What the
+recipe is made of was chosen on validation speakers, four of RAVDESS's 24 actors among them.
 
-What it came to, mean unweighted average recall, without third rounds: narrow 71.7%, wide 70.7%,
-both together 71.8%; with second rounds of 5 and 3 epochs 69.1%, 66.9% and 68.7%. Networks were not
-chosen by it, and epochs were made more because the recipe that ships has 44 and 24 of them.
+What it came to, mean unweighted average recall: narrow 71.7%, wide 70.7%, both together 71.8%; with
+second rounds of 5 and 3 epochs 69.1%, 66.9% and 68.7%. Networks were not chosen by it, and epochs
+were made more because the recipe that ships has 44 and 24 of them.
 """
 
 from __future__ import annotations
@@ -35,14 +34,13 @@ from training.filling import FOLDER, pretrained
 from training.measures import summary, unweighted_average_recall, widened
 
 CORPUS = "ravdess"
-EPOCHS: dict[str, tuple[int, ...]] = {"narrow": (16, 5, 24, 8), "wide": (9, 3, 10, 5)}
-"""Of each network, on the other corpora, then on each fold, then in each further round of a fold.
-The model that ships has a second one of 44 and of 24. Here it is followed by a third one because,
-at first the last one, it had ended at a learning rate of 0."""
+Epochs = tuple[int, int, int]
+EPOCHS: dict[str, Epochs] = {"narrow": (16, 5, 24), "wide": (9, 3, 10)}
+"""Of each network, on the other corpora, then on each fold, then in each fold's second round."""
 FILLING_SHARE = 0.6
 """Epochs of filling in what is blanked, as a share of those on the other corpora after it."""
 FOLD_RATE = 8e-4
-"""Peak learning rate on a fold; in its third round half of it, in the one after it a quarter."""
+"""Peak learning rate on a fold."""
 FOLD_SHARE = {"ravdess": 0.5, "crema_d": 0.4, "savee": 0.05, "tess": 0.05}
 """How often each corpus is drawn on a fold."""
 FOLD_CHANGE = voice.ROUND_TWO.prosody_change
@@ -54,7 +52,7 @@ def folds(
     build: Callable[..., keras.Model],
     data: Path,
     run: Path,
-    epochs: Sequence[int] | None = None,
+    epochs: Epochs | None = None,
     members: Sequence[str] = (),
     fraction: float = 1.0,
 ) -> dict[str, Any]:
@@ -64,8 +62,7 @@ def folds(
     ----------
     build : of the recipe's networks, by `widths`.
     run : folder of checkpoints; what is there already goes on.
-    epochs : on the other corpora, on each fold, and in each further round of it; `EPOCHS` by
-        default.
+    epochs : on the other corpora, on each fold, and in its second round; `EPOCHS` by default.
     members : names of those of `voice.MEMBERS` that answer together; all by default.
     fraction : share of the clips to train and judge on, for a trial.
 
@@ -79,17 +76,13 @@ def folds(
     Raises
     ------
     DataSetError
-        When RAVDESS or all others are missing, there is no network of that name, or `epochs` lack
-        those of the second round.
+        When RAVDESS or all others are missing, or there is no network of that name.
     """
-    if epochs is not None and len(epochs) < 3:
-        raise DataSetError("The folds need epochs on the others, on each fold and in its rounds.")
     known = [member.name for member in voice.MEMBERS]
     if unknown := [name for name in members if name not in known]:
         raise DataSetError(f"There is no network {unknown[0]!r}; known: {', '.join(known)}.")
-    lengths = {name: tuple(epochs or EPOCHS[name]) for name in known}
     chosen = [
-        lasting(member, lengths[member.name])
+        lasting(member, epochs or EPOCHS[member.name])
         for member in voice.MEMBERS
         if not members or member.name in members
     ]
@@ -107,16 +100,11 @@ def folds(
     logits = []
     for number, part in enumerate(judged):
         weights = {name: of_folds[number] for name, of_folds in ends.items()}
-        for which in range(2, len(lengths[chosen[0].name])):
-            again = [
-                lasting(member, (*lengths[member.name][:2], lengths[member.name][which]))
-                for member in chosen
-            ]
-            weights = further_round(build, again, learnt[number], run, number, which, weights)
-        logits.append(voice.logits_together(build, weights, part))
+        taught = second_round(build, chosen, learnt[number], run, number, weights)
+        logits.append(voice.logits_together(build, taught, part))
     return {
         **measured(judged, logits),
-        "epochs": {member.name: list(lengths[member.name]) for member in chosen},
+        "epochs": {member.name: list(member.epochs) for member in chosen},
         "filling_epochs": {member.name: member.filling for member in chosen},
         "date": datetime.now(UTC).date().isoformat(),
     }
@@ -151,34 +139,29 @@ def first_round(
     return ends
 
 
-def further_round(
+def second_round(
     build: Callable[..., keras.Model],
     members: Sequence[voice.Member],
     learnt: voices.Voices,
     run: Path,
     number: int,
-    which: int,
     weights: Mapping[str, Path],
 ) -> dict[str, Path]:
-    """Each network's weights after a further round of fold `number`, counted from 0.
+    """Each network's weights after the second round of fold `number`, counted from 0.
 
     Parameters
     ----------
-    members : who learn, and for how long (`epochs[2]`). learnt : the fold's training data.
-    which : 2 for the second round. weights : after the one before, of all that teach, by name.
+    learnt : the fold's training data. weights : after its first round, of all that teach, by name.
     """
     taught = voice.answers_together(build, weights, learnt, None)
-    called = "" if which == 2 else f"-round{which}"
     ends = {}
     for member in members:
-        print(f"{member.name} network, round {which} of fold {number + 1}", flush=True)
-        stage = _stages(member)[2]
-        rate = stage.schedule.learning_rate / 2 ** (which - 2)
+        print(f"{member.name} network, second round of fold {number + 1}", flush=True)
         ends[member.name] = voice.train_stage(
             partial(build, widths=member.widths),
             learnt,
-            run / member.name / f"fold{number + 1}{called}-taught-by-{'-'.join(weights)}",
-            replace(stage, schedule=replace(stage.schedule, learning_rate=rate)),
+            run / member.name / f"fold{number + 1}-taught-by-{'-'.join(weights)}",
+            _stages(member)[2],
             weights[member.name],
             FOLD_SHARE,
             keep="last",
@@ -187,16 +170,9 @@ def further_round(
     return ends
 
 
-def lasting(member: voice.Member, epochs: Sequence[int]) -> voice.Member:
-    """A network that is trained for so long, and that fills in what is blanked first.
-
-    Parameters
-    ----------
-    epochs : on the other corpora, on each fold, and in the round that comes next.
-    """
-    others, fold, further, *_ = epochs
-    filling = math.ceil(FILLING_SHARE * others)
-    return replace(member, filling=filling, epochs=(others, fold, further))
+def lasting(member: voice.Member, epochs: Epochs) -> voice.Member:
+    """A network that is trained for so long, and that fills in what is blanked first."""
+    return replace(member, filling=math.ceil(FILLING_SHARE * epochs[0]), epochs=epochs)
 
 
 def split_of(_: voices.Clip) -> str:

@@ -273,18 +273,10 @@ def _levers(found: list[Ideas]) -> str:
 
 def _whole_runs(found: list[WholeRun]) -> str:
     rows = [
-        [
-            run.name,
-            run.measure,
-            run.measured(run.before),
-            run.measured(run.after),
-            "" if run.p is None else _p(run.p),
-            run.cost,
-            "yes" if run.ships else "no",
-        ]
+        [run.name, "; ".join(map(str, run.changes)), run.cost, "yes" if run.ships else "no"]
         for run in found
     ]
-    header = ["what", "on validation data", "without", "with", "p", "cost", "ships"]
+    header = ["what", "on validation data", "cost", "ships"]
     return f"{WHOLE_RUNS}\n\n{_table(header, rows)}"
 
 
