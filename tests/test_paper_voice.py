@@ -235,7 +235,9 @@ def test_it_is_trained_shipped_heard_and_set_beside_its_leaky_split(
     assert found["broken_off"]
     from training.report import write_report
 
-    assert "augmented copies, then a random split" in write_report(models).read_text()
+    report = write_report(models).read_text()
+    assert "augmented copies, then a random split" in report
+    assert "that it was trained on. The number of epochs ended it and no plateau" in report
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from core.reports import (
     LearningCurve,
     Learnt,
     WholeRun,
+    broken_off,
     fold_networks,
     judged_file,
     of_another_file,
@@ -254,7 +255,8 @@ def _random_split(info: ModelInfo, found: dict[str, Any]) -> str:
     about = (
         f"The same network, trained for {found['epochs']} epochs in the way of many notebooks "
         f"(`{found['command']}`): {found['speaker_in_training']:.0%} of its test examples are of "
-        f"speakers, and {found['clip_in_training']:.0%} of clips, that it was trained on. The "
+        f"speakers, and {found['clip_in_training']:.0%} of clips, that it was trained on."
+        f"{broken_off(found)} The "
         "second line is what we stand by. The interval of the first is from drawing examples, "
         "though copies of a clip go together: it is too narrow."
     )
