@@ -131,19 +131,27 @@ def locate(data: Path | str, name: str) -> Path | None:
     Returns None when it is not there.
     """
     data = Path(data)
-    if data.name.lower() in (name, f"{name}.zip") and data.exists():
+    if data.name.lower() in (name, f"{name}.zip") and _exists(data):
         return data
     for candidate in (data / name, data / f"{name}.zip"):
-        if candidate.exists():
+        if _exists(candidate):
             return candidate
     known = [spelling + suffix for spelling in SPELLINGS[name] for suffix in ("", ".zip")]
-    if _plain(data.name) in known and data.exists():
+    if _plain(data.name) in known and _exists(data):
         return data
     found = [entry for entry in _entries(data) if _plain(entry) in known]
     for entry in sorted(found, key=lambda entry: (known.index(_plain(entry)), entry)):
-        if (data / entry).exists():  # not a link to nowhere
+        if _exists(data / entry):  # not a link to nowhere
             return data / entry
     return None
+
+
+def _exists(path: Path) -> bool:
+    """Whether it is there, as far as that may be known."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # ValueError: a null character in the path
+        return False
 
 
 def _plain(name: str) -> str:

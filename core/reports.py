@@ -736,9 +736,11 @@ class Change:
     """How likely as large a difference is by chance; None where that was not tested."""
 
     def __str__(self) -> str:
-        style = ".3f" if "log loss" in self.measure else ".1%"
-        chance = "" if self.p is None else f" (p {self.p:.2g})"
-        return f"{self.measure} {self.before:{style}} to {self.after:{style}}{chance}"
+        style = ".3g" if "log loss" in self.measure else ".1%"
+        words = f"{self.measure} {self.before:{style}} to {self.after:{style}}"
+        if self.p is None:
+            return words
+        return f"{words} (p {'< 0.001' if self.p < 0.001 else f'{self.p:.2g}'})"
 
 
 @dataclass(frozen=True)
@@ -786,6 +788,7 @@ def _whole_runs(found: dict[str, Any]) -> list[WholeRun]:
             bool(run["ships"]),
         )
         for run in found.get("whole_runs", [])
+        if run["changes"]
     ]
 
 

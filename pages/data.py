@@ -130,30 +130,43 @@ def balance(chosen: pd.DataFrame, which: str) -> str:
 
 
 def paper(summary: dict[str, Any], frame: pd.DataFrame) -> None:
-    """The paper's tables beside what is counted here."""
+    """The paper's tables beside what is counted here, where it counts the same sets."""
+    there = set(frame["dataset"])
+    sides = [side for side in (VOICE_SETS, FACE_SETS) if set(side) <= there]
+    if not sides:
+        return
     st.subheader("Beside the paper's own tables")
-    left, right = st.columns(2, gap="large")
-    clips = frame.loc[frame["dataset"].isin(VOICE_SETS), "label"].value_counts()
+    for column, side in zip(st.columns(2, gap="large"), sides, strict=False):
+        part = frame[frame["dataset"].isin(side)]
+        with column:
+            papers_clips(summary, part) if side == VOICE_SETS else papers_pictures(summary, part)
+    if len(sides) == 2:
+        differences()
+
+
+def papers_clips(summary: dict[str, Any], voices: pd.DataFrame) -> None:
+    """Clips by emotion."""
+    clips = voices["label"].value_counts()
     rows = [
         {"what": name, "paper": summary["paper"]["clips"][name], "here": int(clips.get(name, 0))}
         for name in EMOTIONS
     ]
-    with left:
-        same = all(row["paper"] == row["here"] for row in rows)
-        total = sum(row["here"] for row in rows)
-        title = f"Voice clips: {total:,}, {'as' if same else 'not as'} in the paper"
-        plots.show(dataplots.beside_the_paper(rows, title, "clips"), "paper_clips", rows)
-    pictures = frame[frame["dataset"].isin(FACE_SETS)]
-    trained = int((pictures["split"] == "train").sum())
+    same = all(row["paper"] == row["here"] for row in rows)
+    total = sum(row["here"] for row in rows)
+    title = f"Voice clips: {total:,}, {'as' if same else 'not as'} in the paper"
+    plots.show(dataplots.beside_the_paper(rows, title, "clips"), "paper_clips", rows)
+
+
+def papers_pictures(summary: dict[str, Any], faces: pd.DataFrame) -> None:
+    """Pictures by split."""
+    trained = int((faces["split"] == "train").sum())
     wanted = summary["paper"]["pictures"]
     rows = [
         {"what": "train", "paper": wanted["train"], "here": trained},
-        {"what": "test", "paper": wanted["test"], "here": len(pictures) - trained},
+        {"what": "test", "paper": wanted["test"], "here": len(faces) - trained},
     ]
-    with right:
-        title = f"Pictures: the paper has {wanted['train'] + wanted['test'] - len(pictures)} more"
-        plots.show(dataplots.beside_the_paper(rows, title, "pictures"), "paper_pictures", rows)
-    differences()
+    title = f"Pictures: the paper has {wanted['train'] + wanted['test'] - len(faces)} more"
+    plots.show(dataplots.beside_the_paper(rows, title, "pictures"), "paper_pictures", rows)
 
 
 def differences() -> None:

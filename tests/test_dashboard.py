@@ -443,7 +443,10 @@ WHOLE = {
             {"measure": "accuracy", "before": 0.5, "after": 0.625, "p": 0.014},
             {"measure": "log loss", "before": 1.25, "after": 1.2},
         ]},
-        {"name": "twofold", "ships": False, "changes": []},
+        {"name": "twofold", "ships": False, "changes": [
+            {"measure": "log loss", "before": 0.88, "after": 0.8612},
+        ]},
+        {"name": "nothing", "ships": False, "changes": []},
     ]
 }  # fmt: skip
 
@@ -456,9 +459,10 @@ def test_whole_runs_are_read_beside_short_ones(folder: Path) -> None:
     assert reports.read_whole_runs(info) == []
     (folder / "levers.json").write_text(json.dumps(LEVERS | WHOLE))
     longer, twofold = reports.read_whole_runs(info)
-    said = ["accuracy 50.0% to 62.5% (p 0.014)", "log loss 1.250 to 1.200"]
+    said = ["accuracy 50.0% to 62.5% (p 0.014)", "log loss 1.25 to 1.2"]
     assert [str(change) for change in longer.changes] == said
-    assert (twofold.changes, twofold.cost, twofold.ships) == ([], "", False)
+    assert [str(change) for change in twofold.changes] == ["log loss 0.88 to 0.861"]
+    assert (twofold.cost, twofold.ships) == ("", False)
     assert len(reports.read_levers(info)) == 2
     report = write_report(folder.parent).read_text()
     assert f"| longer | {'; '.join(said)} | twice the time | yes |" in report

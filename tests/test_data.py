@@ -647,6 +647,8 @@ def test_every_view_stands_with_one_data_set_alone(
     if page == "data":
         assert said.count("not in this summary") == 4
         assert ("without voices" in said) == faces_alone
+        assert ("Beside the paper's own tables" in said) == faces_alone
+        assert "The four sets give the paper's numbers" not in said
     elif query.get("view") in ("How emotions sound", "Clips"):
         assert ("without voices" in said) == faces_alone
     elif query.get("view") in ("Mean faces", "Pictures"):

@@ -28,7 +28,7 @@ from training.__main__ import main
 from training.architectures import ARCHITECTURES, face_efficientnetb7, take_imagenet_weights
 from training.files import DataSetError
 from training.loop import Batches, Schedule, fit
-from training.provenance import MADE_WITH, made_with, note_making
+from training.provenance import MADE_WITH, made_with, note_making, unless_refused
 from training.recipes import RECIPES
 from training.ship import finished_stages
 
@@ -306,7 +306,6 @@ def test_from_training_without_an_export_to_an_answer_in_the_app(
     assert caught.value.code == "damaged_model"
 
 
-@pytest.mark.usefixtures("quick_course")
 def test_a_run_that_goes_on_keeps_what_it_learnt_from_and_its_note(tmp_path: Path) -> None:
     note_making(tmp_path, "train x", ["ravdess", "tess"])
     noted = {**made_with(tmp_path), "note": "Its rate was changed once."}
@@ -315,8 +314,23 @@ def test_a_run_that_goes_on_keeps_what_it_learnt_from_and_its_note(tmp_path: Pat
     found = made_with(tmp_path)
     assert found["data_sets"] == ["ravdess", "tess", "crema_d"]
     assert (found["command"], found["note"]) == ("train x --epochs 3", noted["note"])
+    refusing, given_up = pytest.raises(DataSetError), pytest.raises(KeyboardInterrupt)
+    for where, before in ((tmp_path, found), (tmp_path / "new", {})):
+        for expected, error in ((refusing, DataSetError("no")), (given_up, KeyboardInterrupt())):
+            with expected, unless_refused(where):
+                note_making(where, "train x", ["savee"])
+                raise error
+            kept = made_with(where).get("data_sets")
+            if expected is refusing:
+                assert kept == before.get("data_sets")
+            else:
+                assert kept == [*before.get("data_sets", []), "savee"]
+    (tmp_path / MADE_WITH).write_text('{"command": ')  # the machine was switched off
+    note_making(tmp_path, "train x", ["tess"])
+    assert made_with(tmp_path)["data_sets"] == ["tess"]
 
 
+@pytest.mark.usefixtures("quick_course")
 def test_a_run_that_began_otherwise_is_refused_before_anything_is_trained(
     small_data: Path,  # noqa: F811
     tmp_path: Path,

@@ -80,8 +80,15 @@ def test_a_stage_learns_from_faces_after_the_operations_that_it_asks_for(
         face.train_stage(face_cnn, splits, tmp_path, face.COMPACT, stage, 1.0, None, {})
         return asked[-1][0][0]
 
+    told = []
+
+    def drawn(one: np.ndarray, operations: int, rng: np.random.Generator) -> np.ndarray:
+        told.append(operations)
+        return np.full_like(one, 7) if operations else one
+
     monkeypatch.setattr(face, "fit", fit)
-    plain, drawn = first_batch(0), first_batch(2)
-    assert plain.shape == drawn.shape
-    np.testing.assert_array_equal(plain, first_batch(0))
-    assert np.abs(plain - drawn).max() > 0.5
+    assert first_batch(0).std() > 0.5
+    monkeypatch.setattr(face, "rand_augmented", drawn)
+    assert first_batch(0).std() > 0.5
+    assert not first_batch(2).any()  # what is of one level is standardised to nothing
+    assert told == [0] * 8 + [2] * 8

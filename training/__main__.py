@@ -238,7 +238,7 @@ def _train(parsed: argparse.Namespace) -> None:
     from core.datasets import present
     from core.index import FACE_SETS, VOICE_SETS
     from training.architectures import ARCHITECTURES
-    from training.provenance import note_making
+    from training.provenance import note_making, unless_refused
     from training.recipes import RECIPES
 
     recipe = RECIPES[_known(parsed.name)]
@@ -248,8 +248,10 @@ def _train(parsed: argparse.Namespace) -> None:
     build = ARCHITECTURES[parsed.name]
     asked = _asked_of(recipe, parsed)
     sets = VOICE_SETS if recipe.task == "voice" else FACE_SETS
-    note_making(run, _said(parsed), [name for name in present(parsed.data) if name in sets])
-    recipe.train(build, parsed.data, run, epochs=parsed.epochs, fraction=parsed.fraction, **asked)
+    there = [name for name in present(parsed.data) if name in sets]
+    with unless_refused(run):
+        note_making(run, _said(parsed), there)
+        recipe.train(build, parsed.data, run, parsed.epochs, parsed.fraction, **asked)
     if not parsed.no_export:
         _export(parsed)
 
@@ -400,6 +402,7 @@ def _learning_curve(parsed: argparse.Namespace) -> None:
     from training.export import write_json
     from training.learning_curve import FRACTIONS, learning_curve
 
+    _check_exportable()  # the points of some models are files
     info = read_info(_models(parsed) / _known(parsed.name))
     run = parsed.run or Path("runs") / f"learning-curve-{parsed.name}"
     fractions = parsed.fractions or FRACTIONS
@@ -416,8 +419,9 @@ def _levers(parsed: argparse.Namespace) -> None:
     info = read_info(_models(parsed) / _known(parsed.name))
     run = parsed.run or Path("runs") / f"levers-{parsed.name}"
     file = info.folder / "levers.json"
-    earlier = json.loads(file.read_text()) if file.exists() else {}
     report = levers(info.name, parsed.data, run, parsed.only, parsed.epochs, parsed.fraction)
+    # Read now and not hours before: others may have written to it meanwhile.
+    earlier = json.loads(file.read_text()) if file.exists() else {}
     write_json(file, with_earlier(earlier, report))
     print(json.dumps(report, indent=1))
 

@@ -122,7 +122,7 @@ def _picture(files: Files, name: str) -> NDArray[np.uint8] | None:
 
 def _splits(names: list[PurePosixPath]) -> dict[PurePosixPath, str]:
     """The split of every picture that lies in a folder of an emotion; of copies in other folders
-    of the same names, the first counts."""
+    of the same names, the first counts, even if it should not decode."""
     found: dict[PurePosixPath, str] = {}
     met: set[tuple[str, str, str]] = set()
     numbered: dict[tuple[str, str], list[PurePosixPath]] = {}

@@ -71,7 +71,8 @@ def learning_curve(
     Returns
     -------
     `points`: of each fraction `n` (training examples), `epochs` and, for validation and test,
-    `accuracy`, `accuracy_95` and `unweighted_average_recall`; `settings`.
+    `n`, of voices `speakers_drawn` for the interval, `accuracy`, `accuracy_95` and
+    `unweighted_average_recall`; `settings`.
 
     Raises
     ------

@@ -7,11 +7,15 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from core.errors import DuetError
+from training.files import DataSetError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -98,7 +102,27 @@ def note_making(run: Path, command: str, data_sets: Sequence[str]) -> None:
         "versions": versions(),
         "hardware": hardware(),
     }
-    (run / MADE_WITH).write_text(json.dumps(facts, indent=1))
+    part = run / f"{MADE_WITH}.part"
+    part.write_text(json.dumps(facts, indent=1))
+    part.replace(run / MADE_WITH)
+
+
+@contextmanager
+def unless_refused(run: Path) -> Iterator[None]:
+    """Put back what a run said of its making where a training is refused within: it learnt nothing.
+
+    To be entered before `note_making`.
+    """
+    path = run / MADE_WITH
+    before = path.read_bytes() if path.exists() else None
+    try:
+        yield
+    except (DataSetError, DuetError):
+        if before is not None:
+            path.write_bytes(before)
+        else:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def made_with(run: Path) -> dict[str, Any]:
@@ -108,6 +132,6 @@ def made_with(run: Path) -> dict[str, Any]:
     """
     try:
         found: dict[str, Any] = json.loads((run / MADE_WITH).read_text())
-    except OSError:  # a run of before it was noted
+    except (OSError, ValueError):  # a run of before it was noted, or noted by halves
         found = {"versions": versions(), "hardware": hardware()}
     return found

@@ -451,12 +451,11 @@ def _fairness(info: ModelInfo, found: dict[str, Any]) -> str:
 
 
 def _fusion(path: Path, infos: list[ModelInfo]) -> str:
-    """`infos`: of each task the first is the one that ships."""
     found = json.loads(path.read_text())
-    shipping = {info.task: info for info in reversed(infos)}
     marks = [
-        of_another_file(info, judged_file(found, f"{task}_model_sha256"))
-        for task, info in shipping.items()
+        of_another_file(info, judged_file(found, f"{info.task}_model_sha256"))
+        for info in infos
+        if info.name == found.get(f"{info.task}_model")
     ]
     rows = [
         [name, _with_interval(m, "accuracy"), f"{m['expected_calibration_error']:.3f}"]
