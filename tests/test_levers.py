@@ -189,7 +189,8 @@ def test_corpora_are_drawn_as_often_as_they_have_clips(
     crema_d(tmp_path, (1001, 1002, 1062))
     asked = []
 
-    def train_stage(build, everything, run, stage, start, share):
+    def train_stage(build, everything, run, stage, start, share, taught):
+        assert taught is None
         asked.append(voice.drawing_probabilities(everything.of("train").clips, share))
         run.mkdir(parents=True)
         (run / "state.json").write_text('{"history": [{"seconds": 1}]}')
