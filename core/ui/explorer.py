@@ -91,7 +91,8 @@ def told_trouble(found: object, key: str) -> bool:
 def is_absent(frame: pd.DataFrame, what: str, key: str) -> bool:
     """Whether the summary holds none of `what`, the files of `frame`; that is then said."""
     if not len(frame):
-        cards.empty("folder_off", f"This summary was written without {what}.", key)
+        text = f"This summary was written without {what}; where they are, write it with {COMMAND}."
+        cards.empty("folder_off", text, key)
     return not len(frame)
 
 
