@@ -39,12 +39,10 @@ def sounds(frame: pd.DataFrame) -> None:
     with right:
         sex = choices.one_of_few("Speakers", [ANY, "female", "male"], "sex")
     part = frame if which == EVERY_SET else frame[frame["dataset"] == which]
+    if explorer.is_absent(part, set_name(which), "set_absent"):
+        return
     if sex != ANY:
         part = part[part["sex"] == sex]
-    if which != EVERY_SET and explorer.is_absent(
-        frame[frame["dataset"] == which], set_name(which), "set_absent"
-    ):
-        return
     if not len(part):
         cards.empty("voice_selection", "Nobody of that sex speaks in this set.", "sounds_empty")
         return

@@ -279,11 +279,12 @@ def learning_curve(info: ModelInfo) -> None:
 def levers(info: ModelInfo) -> None:
     """What single ideas are worth, where short or whole runs were made to show it."""
     found = engine.told(partial(reports.read_levers, info))
+    if isinstance(found, Trouble):
+        engine.show_trouble(found, "levers_trouble")
+        return
     whole = engine.told(partial(reports.read_whole_runs, info))
-    if isinstance(found, Trouble) or isinstance(whole, Trouble):
-        trouble = found if isinstance(found, Trouble) else whole
-        assert isinstance(trouble, Trouble)
-        engine.show_trouble(trouble, "levers_trouble")
+    if isinstance(whole, Trouble):
+        engine.show_trouble(whole, "levers_trouble")
         return
     if any(ideas.tried for ideas in found):
         short_runs(found)

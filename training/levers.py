@@ -258,8 +258,7 @@ def mean_recall(
     labels: NDArray[np.int64], answers: NDArray[np.int64], corpora: NDArray[np.str_]
 ) -> float:
     """Mean over RAVDESS and CREMA-D, as far as they are there, of unweighted average recall."""
-    found = recalls(labels, answers, corpora, voices.SEVERAL_SPEAKERS)
-    return float(np.mean([*found.values()]))
+    return voices.score(recalls(labels, answers, corpora, voices.SEVERAL_SPEAKERS))
 
 
 def _row(lever: Lever, found: Ran) -> dict[str, Any]:
