@@ -18,7 +18,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,11 @@ from training.filling import FOLDER, pretrained
 from training.measures import summary, unweighted_average_recall, widened
 
 CORPUS = "ravdess"
-Epochs = tuple[int, int, int]
-EPOCHS: dict[str, Epochs] = {"narrow": (16, 5, 24), "wide": (9, 3, 10)}
-"""Of each network, on the other corpora, then on each fold, then in each fold's second round."""
+Epochs = tuple[int, ...]
+EPOCHS: dict[str, Epochs] = {"narrow": (16, 5, 24), "wide": (9, 3, 10), "deep": (15, 13)}
+"""Of each network, on the other corpora, then on each fold, then in each fold's second round; the
+network that they teach has none."""
+SEEDS = {"narrow": 7, "wide": 17, "deep": 47}
 FILLING_SHARE = 0.6
 """Epochs of filling in what is blanked, as a share of those on the other corpora after it."""
 FOLD_RATE = 8e-4
@@ -63,7 +64,7 @@ def folds(
     build : of the recipe's networks, by `widths`.
     run : folder of checkpoints; what is there already goes on.
     epochs : on the other corpora, on each fold, and in its second round; `EPOCHS` by default.
-    members : names of those of `voice.MEMBERS` that answer together; all by default.
+    members : names of the networks that answer together; `voice.STUDENT` alone by default.
     fraction : share of the clips to train and judge on, for a trial.
 
     Returns
@@ -78,13 +79,15 @@ def folds(
     DataSetError
         When RAVDESS or all others are missing, or there is no network of that name.
     """
-    known = [member.name for member in voice.MEMBERS]
-    if unknown := [name for name in members if name not in known]:
+    answering = list(members) or [voice.STUDENT.name]
+    known = [member.name for member in (*voice.MEMBERS, voice.STUDENT)]
+    if unknown := [name for name in answering if name not in known]:
         raise DataSetError(f"There is no network {unknown[0]!r}; known: {', '.join(known)}.")
+    taught_one = voice.STUDENT.name in answering
     chosen = [
         lasting(member, epochs or EPOCHS[member.name])
         for member in voice.MEMBERS
-        if not members or member.name in members
+        if taught_one or member.name in answering
     ]
     everything = voices.load(data, run.parent / "cache", voice.VARIANTS, voice.SEED, split_of)
     everything = voice.share_of(everything, fraction)
@@ -94,49 +97,123 @@ def folds(
     checks.told(others.labels, (), "The other corpora")
     there = [actors for actors in RAVDESS_FOLDS if _spoken_by(everything, actors).any()]
     learnt = [everything.where(~_spoken_by(everything, actors)) for actors in there]
-    ends = {member.name: first_round(build, member, others, learnt, run) for member in chosen}
+    starts = {member.name: learn_others(build, member, others, run) for member in chosen}
+    ends = {
+        member.name: first_round(build, member, starts[member.name], learnt, run)
+        for member in chosen
+    }
+    second = [
+        second_round(
+            build, chosen, pool, run, number, {name: found[number] for name, found in ends.items()}
+        )
+        for number, pool in enumerate(learnt)
+    ]
+    if taught_one:
+        student = lasting(voice.STUDENT, (epochs or EPOCHS[voice.STUDENT.name])[:2])
+        chosen.append(student)
+        for number, end in enumerate(
+            taught_by(build, student, starts, second, others, learnt, run)
+        ):
+            second[number][student.name] = end
     clips = everything.where(voice.originals(everything))
     judged = [clips.where(_spoken_by(clips, actors)) for actors in there]
-    logits = []
-    for number, part in enumerate(judged):
-        weights = {name: of_folds[number] for name, of_folds in ends.items()}
-        taught = second_round(build, chosen, learnt[number], run, number, weights)
-        logits.append(voice.logits_together(build, taught, part))
+    logits = [
+        voice.logits_together(build, {name: weights[name] for name in answering}, part)
+        for weights, part in zip(second, judged, strict=True)
+    ]
     return {
         **measured(judged, logits),
+        "answering": answering,
         "epochs": {member.name: list(member.epochs) for member in chosen},
         "filling_epochs": {member.name: member.filling for member in chosen},
         "date": datetime.now(UTC).date().isoformat(),
     }
 
 
-def first_round(
+def learn_others(
     build: Callable[..., keras.Model],
     member: voice.Member,
     others: voices.Voices,
-    learnt: Sequence[voices.Voices],
     run: Path,
-) -> list[Path]:
-    """One network's weights after the other corpora and each fold's own training data, `learnt`."""
-    widths = partial(build, widths=member.widths)
-    first, second, _ = _stages(member)
+    taught: voice.Taught | None = None,
+) -> Path:
+    """One network's weights after the other corpora, `taught` by others if it is."""
+    network = member.built(build)
+    first = _stages(member)[0]
     place = run / member.name
     print(f"{member.name} network, other corpora", flush=True)
     filled = pretrained(
-        widths,
+        network,
         others,
         place / FOLDER,
         member.filling_schedule(),
         first.dropout,
         voice.MAX_FRAMES,
     )
-    start = voice.train_stage(widths, others, place / "others", first, filled, keep="last")
+    return voice.train_stage(
+        network, others, place / "others", first, filled, keep="last", taught=taught
+    )
+
+
+def first_round(
+    build: Callable[..., keras.Model],
+    member: voice.Member,
+    start: Path,
+    learnt: Sequence[voices.Voices],
+    run: Path,
+) -> list[Path]:
+    """One network's weights after each fold's own training data, `learnt`, from `start` on."""
     ends = []
     for number, pool in enumerate(learnt):
         print(f"{member.name} network, fold {number + 1} of {len(learnt)}", flush=True)
-        folder = place / f"fold{number + 1}"
-        ends.append(voice.train_stage(widths, pool, folder, second, start, FOLD_SHARE, keep="last"))
+        ends.append(
+            voice.train_stage(
+                member.built(build),
+                pool,
+                run / member.name / f"fold{number + 1}",
+                _stages(member)[1],
+                start,
+                FOLD_SHARE,
+                keep="last",
+            )
+        )
     return ends
+
+
+def taught_by(
+    build: Callable[..., keras.Model],
+    student: voice.Member,
+    starts: Mapping[str, Path],
+    ends: Sequence[Mapping[str, Path]],
+    others: voices.Voices,
+    learnt: Sequence[voices.Voices],
+    run: Path,
+) -> list[Path]:
+    """The weights of the network that all others teach, of each fold.
+
+    Parameters
+    ----------
+    starts : weights of its teachers after the other corpora, by name; they teach there.
+    ends : of each fold, those after its second round.
+    """
+    taught = voice.answers_together(build, starts, others, None)
+    start = learn_others(build, student, others, run, taught)
+    found = []
+    for number, (teachers, pool) in enumerate(zip(ends, learnt, strict=True)):
+        print(f"{student.name} network, fold {number + 1} of {len(learnt)}", flush=True)
+        found.append(
+            voice.train_stage(
+                student.built(build),
+                pool,
+                run / student.name / f"fold{number + 1}-taught-by-{'-'.join(teachers)}",
+                _stages(student)[1],
+                start,
+                FOLD_SHARE,
+                keep="last",
+                taught=voice.answers_together(build, teachers, pool, None),
+            )
+        )
+    return found
 
 
 def second_round(
@@ -158,7 +235,7 @@ def second_round(
     for member in members:
         print(f"{member.name} network, second round of fold {number + 1}", flush=True)
         ends[member.name] = voice.train_stage(
-            partial(build, widths=member.widths),
+            member.built(build),
             learnt,
             run / member.name / f"fold{number + 1}-taught-by-{'-'.join(weights)}",
             _stages(member)[2],
@@ -172,7 +249,8 @@ def second_round(
 
 def lasting(member: voice.Member, epochs: Epochs) -> voice.Member:
     """A network that is trained for so long, and that fills in what is blanked first."""
-    return replace(member, filling=math.ceil(FILLING_SHARE * epochs[0]), epochs=epochs)
+    filling = math.ceil(FILLING_SHARE * epochs[0])
+    return replace(member, filling=filling, epochs=epochs, seed=SEEDS[member.name])
 
 
 def split_of(_: voices.Clip) -> str:
@@ -180,16 +258,19 @@ def split_of(_: voices.Clip) -> str:
     return "train"
 
 
-def _stages(member: voice.Member) -> tuple[voice.Stage, voice.Stage, voice.Stage]:
-    first, second, third = member.stages()
-    higher = replace(second.schedule, learning_rate=FOLD_RATE)
-    sooner = replace(
-        third.schedule, learning_rate=FOLD_RATE, warmup_epochs=second.schedule.warmup_epochs
-    )
+def _stages(member: voice.Member) -> tuple[voice.Stage, ...]:
+    first, *later = member.stages()
+    warmup = voice.STAGES[1].schedule.warmup_epochs
     return (
         first,
-        replace(second, schedule=higher, prosody_change=FOLD_CHANGE),
-        replace(third, schedule=sooner, prosody_change=FOLD_CHANGE),
+        *(
+            replace(
+                stage,
+                schedule=replace(stage.schedule, learning_rate=FOLD_RATE, warmup_epochs=warmup),
+                prosody_change=FOLD_CHANGE,
+            )
+            for stage in later
+        ),
     )
 
 
