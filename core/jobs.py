@@ -43,7 +43,7 @@ RECIPES: dict[str, Task] = {"face-cnn": "face", "voice-cnn": "voice"}
 NEEDED = ("tensorflow", "keras")
 """Packages that only training needs."""
 
-STAGES = {"face-cnn": 4, "voice-cnn": 8}
+STAGES = {"face-cnn": 4, "voice-cnn": 11}
 """Of a run of each recipe, until its log says how many there are."""
 
 State = Literal["running", "stopped", "failed", "done"]
@@ -325,7 +325,13 @@ def _history(job: Job, read: list[tuple[Path, Columns]]) -> History | None:
     parts, networks = [], []
     place = job.folder / "checkpoints"
     logged = dict(read)
-    with_labels = sorted(path for path in logged if path.parent.name.startswith("stage"))
+    begun: dict[Path, float] = {}
+    for path in logged:  # the latest last
+        begun.setdefault(path.parent.parent, path.stat().st_mtime)
+    with_labels = sorted(
+        (path for path in logged if path.parent.name.startswith("stage")),
+        key=lambda path: (begun[path.parent.parent], path),
+    )
     for number, path in enumerate(with_labels):
         columns = logged[path]
         parts.append({**columns, "stage": np.full(len(columns["epoch"]), number + 1.0)})

@@ -1,7 +1,8 @@
 """A model's map of the test set: `models/<name>/map.npz`, written by `python -m training map`.
 
 Plain arrays: `ids`, `places` float16 (n, 2), `reduced` int8 (n, k) with `scale` (k,), and the
-principal axes `mean` (features,) and `axes` (features, k) that lead from an embedding to it.
+principal axes `mean` (features,) and `axes` (features, k) that lead from an embedding to it; `how`
+it was made and the `model_sha256` of the file that it was made with.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class EmbeddingMap:
     axes: NDArray[np.float32]
     how: str
     """How the map was made, in a sentence."""
+    model_sha256: str
+    """Of the file that it was made with; "" where the map does not note it."""
 
     def project(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
         """(features,) or (n, features) along the principal axes."""
@@ -61,6 +64,7 @@ def read_map(info: ModelInfo) -> EmbeddingMap:
     try:
         with np.load(path, allow_pickle=False) as stored:
             ids, places, reduced, scale, mean, axes, how = (stored[name] for name in FIELDS)
+            made_with = str(stored["model_sha256"]) if "model_sha256" in stored else ""
         found = EmbeddingMap(
             ids=ids,
             places=places.astype(np.float32),
@@ -68,6 +72,7 @@ def read_map(info: ModelInfo) -> EmbeddingMap:
             mean=mean.astype(np.float32),
             axes=axes.astype(np.float32),
             how=str(how),
+            model_sha256=made_with,
         )
         n, (features, k) = len(ids), axes.shape
     except (*SPOILT, TypeError):

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from core.errors import DuetError
 from core.labels import EMOTIONS
 from core.models import ModelInfo
+from core.words import listed
 
 Checked = TypeVar("Checked")
 Interval = tuple[float, float]
@@ -331,6 +332,8 @@ class Corrupted:
     setting: str
     accuracy: float
     unweighted_average_recall: float
+    accuracy_95: Interval | None = None
+    """None where it was measured before intervals were."""
 
 
 @dataclass(frozen=True)
@@ -377,6 +380,7 @@ def _corrupted(found: dict[str, Any]) -> Corrupted:
         str(found.get("setting", "")),
         _number(found["accuracy"]),
         _number(found["unweighted_average_recall"]),
+        _interval(found["accuracy_95"]) if "accuracy_95" in found else None,
     )
 
 
@@ -526,8 +530,15 @@ def fold_networks(found: dict[str, Any]) -> str:
         steps = [f"{_number(filling, 1, 1e6):.0f} epochs without labels"] if filling else []
         steps.append(f"{_number(base, 1, 1e6):.0f} epochs on all speakers of the other corpora")
         steps.append(f"{_number(each, 1, 1e6):.0f} on them and the other four folds")
-        steps += [f"{_number(n, 1, 1e6):.0f} taught by these networks" for n in second]
-        networks.append(f"{name} network: " + ", then ".join(steps))
+        teachers = found.get("taught_by", {})
+        others = listed([other for other in found["epochs"] if other not in teachers])
+        steps += [f"{_number(n, 1, 1e6):.0f} taught by what {others} answered" for n in second]
+        taught = ", all with labels taught by what {} answered" if name in teachers else ""
+        words = ", then ".join(steps) + taught.format(listed(teachers.get(name, [])))
+        networks.append(f"{name} network: {words}")
+    answering = found.get("answering", [])
+    if answering and set(answering) != set(found["epochs"]):
+        networks.append(f"judged is what {listed(answering)} answer together")
     return (
         f"{'; '.join(networks)}. No epoch was chosen by what is judged, but the recipe was by "
         "validation speakers, among them actors 3, 6, 7 and 13 of the second fold"

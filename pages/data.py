@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.index import DATA_SETS, FACE_SETS, VOICE_SETS
 from core.labels import EMOTIONS
-from core.ui import cards, choices, dataplots, datasets, entry, explorer, plots
+from core.ui import cards, choices, dataplots, datasets, engine, entry, explorer, plots
 from core.ui.engine import Trouble
 from core.words import listed
 
@@ -216,8 +216,8 @@ def page() -> None:
     ways_on()
     summary, frame = explorer.summary(), explorer.whole_index()
     if isinstance(summary, Trouble) or isinstance(frame, Trouble):
-        explorer.told_trouble(summary, "summary_trouble")
-        explorer.told_trouble(frame, "index_trouble")
+        engine.told_trouble(summary, "summary_trouble")
+        engine.told_trouble(frame, "index_trouble")
         return
     sets(summary)
     st.subheader("What is in them")

@@ -52,7 +52,7 @@ def means(frame: pd.DataFrame) -> None:
     """The mean face of each emotion, what sets it apart, and where its faces differ."""
     found = explorer.averages("faces")
     if isinstance(found, Trouble):
-        explorer.told_trouble(found, "means_trouble")
+        engine.told_trouble(found, "means_trouble")
         return
     mean, deviation = (found[name].astype(np.float32) for name in ("mean", "deviation"))
     counted = frame["label"].value_counts()
@@ -129,7 +129,7 @@ def browse(frame: pd.DataFrame) -> None:
         explorer.picture(picked, frame, PARAMETER)
     found, words = filtered(frame)
     if isinstance(found, Trouble):
-        explorer.told_trouble(found, "filter_trouble")
+        engine.told_trouble(found, "filter_trouble")
         return
     st.html(f'<p class="duet-finding">{len(found):,} of {len(frame):,} pictures</p>')
     if not len(found):
@@ -144,7 +144,7 @@ def browse(frame: pd.DataFrame) -> None:
     part = slice((number - 1) * AT_ONCE, number * AT_ONCE)
     made = explorer.tiles(found["id"].iloc[part].tolist(), words.iloc[part].tolist())
     if isinstance(made, Trouble):
-        explorer.told_trouble(made, "wall_trouble")
+        engine.told_trouble(made, "wall_trouble")
         return
     wall.show(made, "faces_wall", picked or "", partial(explorer.choose, PARAMETER), "picture")
     st.caption(
@@ -303,7 +303,7 @@ def answered(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
     framed = np.asarray(cv2.resize(after, (FACE_SIZE, FACE_SIZE)), np.uint8)
     first, second = (explorer.face_answer(image, offered[0].name) for image in (before, framed))
     if isinstance(first, Trouble) or isinstance(second, Trouble):
-        explorer.told_trouble(first, "changes_trouble")
+        engine.told_trouble(first, "changes_trouble")
         return
     same = first.label == second.label
     still = "says" if np.array_equal(before, after) else "still says"
@@ -320,7 +320,7 @@ def page() -> None:
     st.markdown("FER2013: 48 x 48 grey pictures found by searching the web for emotion words.")
     frame = explorer.whole_index()
     if isinstance(frame, Trouble):
-        explorer.told_trouble(frame, "index_trouble")
+        engine.told_trouble(frame, "index_trouble")
         return
     faces = frame[frame["dataset"].isin(FACE_SETS)]
     view = choices.one_of_few("View", (MEANS, PICTURES, CHANGES), "view", hidden=True)

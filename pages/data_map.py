@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.map import EmbeddingMap
 from core.models import ModelInfo
-from core.ui import cards, choices, dataplots, datasets, entry, explorer, plots
+from core.ui import cards, choices, dataplots, datasets, engine, entry, explorer, plots
 from core.ui.engine import Trouble
 from core.words import percent
 
@@ -98,9 +98,10 @@ def one(info: ModelInfo, frame: pd.DataFrame) -> None:
     """The map of one model, and the example chosen on it."""
     found, said = explorer.map_of(info), explorer.answers(info)
     if isinstance(found, Trouble) or isinstance(said, Trouble):
-        explorer.told_trouble(found, "map_trouble")
-        explorer.told_trouble(said, "said_trouble")
+        engine.told_trouble(found, "map_trouble")
+        engine.told_trouble(said, "said_trouble")
         return
+    engine.mark(info, found.model_sha256)
     rows = rows_of(found, said)
     by = choices.one_of_few("Coloured by", list(COLOURS), "by", COLOURS.__getitem__)
     if len(rows) <= PURITY_NEIGHBOURS:
@@ -142,7 +143,7 @@ def page() -> None:
     st.title("Map of the test set")
     frame = explorer.whole_index()
     if isinstance(frame, Trouble):
-        explorer.told_trouble(frame, "index_trouble")
+        engine.told_trouble(frame, "index_trouble")
         return
     infos = {**explorer.mapped("face"), **explorer.mapped("voice")}
     if not infos:

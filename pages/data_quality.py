@@ -9,7 +9,7 @@ import streamlit as st
 
 from core import index
 from core.index import DATA_SETS
-from core.ui import cards, choices, dataplots, datasets, entry, explorer, plots, wall
+from core.ui import cards, choices, dataplots, datasets, engine, entry, explorer, plots, wall
 from core.ui.engine import Trouble
 
 MEANING = {
@@ -127,7 +127,7 @@ def pictured(found: pd.DataFrame) -> None:
     words = [f"{row.label}, {row.split}" for row in part.itertuples()]
     made = explorer.tiles(part["id"].tolist(), words)
     if isinstance(made, Trouble):
-        explorer.told_trouble(made, "quality_trouble")
+        engine.told_trouble(made, "quality_trouble")
         return
     wall.show(made, "quality_wall", st.query_params.get(PICTURE, ""), choose, "picture")
 
@@ -141,7 +141,7 @@ def page() -> None:
     )
     frame = explorer.whole_index()
     if isinstance(frame, Trouble):
-        explorer.told_trouble(frame, "index_trouble")
+        engine.told_trouble(frame, "index_trouble")
         return
     lists = index.quality_lists(frame)
     summary_of(lists)

@@ -102,7 +102,7 @@ def spectrograms(frame: pd.DataFrame, which: str) -> None:
     st.subheader("Mean spectrogram")
     found = explorer.averages("voices")
     if isinstance(found, Trouble):
-        explorer.told_trouble(found, "voices_trouble")
+        engine.told_trouble(found, "voices_trouble")
         return
     emotion = choices.one_of_few("Emotion", EMOTIONS, "emotion")
     number = EMOTIONS.index(emotion)
@@ -187,7 +187,7 @@ def browse(frame: pd.DataFrame) -> None:
     """The clips in a table, the chosen one in full."""
     found = filtered(frame)
     if isinstance(found, Trouble):
-        explorer.told_trouble(found, "filter_trouble")
+        engine.told_trouble(found, "filter_trouble")
         return
     st.html(f'<p class="duet-finding">{len(found):,} of {len(frame):,} clips</p>')
     if not len(found):
@@ -279,7 +279,7 @@ def changes(frame: pd.DataFrame) -> None:
     """The four augmentations, to hear before and after."""
     samples, about = subject(frame)
     if isinstance(samples, Trouble):
-        explorer.told_trouble(samples, "changes_trouble")
+        engine.told_trouble(samples, "changes_trouble")
         return
     st.markdown(
         f"{about} Four changes make more of each training clip: noise, tempo, pitch and a shift "
@@ -351,7 +351,7 @@ def page() -> None:
     )
     frame = explorer.whole_index()
     if isinstance(frame, Trouble):
-        explorer.told_trouble(frame, "index_trouble")
+        engine.told_trouble(frame, "index_trouble")
         return
     clips = frame[frame["dataset"].isin(VOICE_SETS)]
     view = choices.one_of_few("View", (SOUND, CLIPS, CHANGES), "view", hidden=True)

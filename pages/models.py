@@ -27,29 +27,11 @@ MEASURE = "duet.models.measure"
 """Where in the session it says that speed is to be measured."""
 
 
-def trouble_of(found: object, key: str) -> bool:
-    """Whether `found` is a trouble, which is then told."""
-    if isinstance(found, Trouble):
-        engine.show_trouble(found, key)
-    return isinstance(found, Trouble)
-
-
-def mark(info: ModelInfo, judged: str) -> None:
-    """Say so where numbers are of another file than the one that lies in the model's folder.
-
-    Parameters
-    ----------
-    judged : SHA-256 of the file that they are of; "" where nobody noted it.
-    """
-    if sentence := reports.of_another_file(info, judged):
-        st.warning(engine.plain(sentence), icon=":material/info:")
-
-
 def mark_evaluated(*infos: ModelInfo) -> None:
     """`mark` what comes from the evaluation of models, and from the answers written with it."""
     for info in infos:
         if not isinstance(found := boards.evaluation(info), Trouble):
-            mark(info, found.model_sha256)
+            engine.mark(info, found.model_sha256)
 
 
 def by_name(infos: Sequence[ModelInfo]) -> dict[str, ModelInfo]:
@@ -195,7 +177,7 @@ def one(infos: list[ModelInfo]) -> None:
     own = "  \nYour own: trained from this app." if info.own else ""
     st.markdown(f"{cards.model_line(info)}  \n{cards.headline(info)}{own}")
     weights = engine.told(partial(reports.check_weights, info))
-    trouble_of(weights, "weights_trouble")
+    engine.told_trouble(weights, "weights_trouble")
     section = one_of_few("Show", SECTIONS, "section", hidden=True)
     if section == "Training":
         training(info)
@@ -216,7 +198,7 @@ def judged(info: ModelInfo, section: str) -> None:
         engine.show_trouble(evaluation, "evaluation_trouble")
         return
     found = evaluation.splits[choose_split(info, evaluation)]
-    mark(info, evaluation.model_sha256)
+    engine.mark(info, evaluation.model_sha256)
     answers = boards.predictions(info, found.split)
     if section == "Confusion":
         confusion(info, found, answers)
@@ -324,7 +306,7 @@ def other_splits(info: ModelInfo) -> None:
         engine.show_trouble(found, "other_splits_trouble")
     elif found and not isinstance(evaluation, Trouble) and "test" in evaluation.splits:
         st.subheader("Divided in another way")
-        mark(info, evaluation.model_sha256)
+        engine.mark(info, evaluation.model_sha256)
         test = evaluation.splits["test"]
         rows = plots.other_splits_rows(found, test)
         plots.show(plots.other_splits(found, test), "other_splits", rows)
@@ -432,7 +414,7 @@ def robustness(info: ModelInfo) -> None:
             "robustness_empty",
         )
     else:
-        mark(info, found.model_sha256)
+        engine.mark(info, found.model_sha256)
         plots.show(plots.robustness(found), "robustness", plots.robustness_rows(found))
         measured_by(f"On {found.n:,} examples of {found.split}", found.command)
 
@@ -444,11 +426,11 @@ def adversarial(info: ModelInfo, others: Sequence[ModelInfo]) -> None:
         engine.show_trouble(found, "adversarial_trouble")
     elif found is not None and any(found.attacks.values()):
         st.subheader("When somebody means to mislead it")
-        mark(info, found.model_sha256)
+        engine.mark(info, found.model_sha256)
         beside = _attacked(others)
         for other in others:
             if other.name in beside:
-                mark(other, beside[other.name].model_sha256)
+                engine.mark(other, beside[other.name].model_sha256)
         rows = plots.adversarial_rows({info.name: found, **beside})
         plots.show(plots.adversarial(found, beside), "adversarial", rows)
         how = "; ".join(f"{name}: {way}" for name, way in found.settings.items() if way)
@@ -485,7 +467,7 @@ def fairness(info: ModelInfo) -> None:
             "fairness_empty",
         )
     else:
-        mark(info, found.model_sha256)
+        engine.mark(info, found.model_sha256)
         for attribute, groups in found.groups.items():
             if groups:
                 figure = plots.fairness(found, attribute)
@@ -540,8 +522,8 @@ def two(infos: list[ModelInfo]) -> None:
     split = choose_split(first, evaluation)
     mine, others_said = (boards.predictions(info, split) for info in (first, second))
     if isinstance(mine, Trouble) or isinstance(others_said, Trouble):
-        trouble_of(mine, "first_said_trouble")
-        trouble_of(others_said, "second_said_trouble")
+        engine.told_trouble(mine, "first_said_trouble")
+        engine.told_trouble(others_said, "second_said_trouble")
         return
     compared(first, second, mine, others_said)
 

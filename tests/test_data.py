@@ -8,6 +8,8 @@ import re
 import shutil
 import sys
 import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -27,7 +29,7 @@ from core.labels import EMOTIONS
 from core.map import FILE_NAME, read_map
 from core.models import Model
 from core.predictions import read_predictions
-from core.ui import datasets, owner, wall
+from core.ui import datasets, explorer, owner, wall
 from core.voice.activity import prosody
 from core.voice.change import shift_in_time
 from tests import data_makers
@@ -827,6 +829,42 @@ def test_each_table_keeps_its_own_choice(
     first, again, second = (opened(page, **q).dataframe[0].proto.id for q in (query, query, other))
     assert first == again
     assert first != second
+
+
+@pytest.fixture
+def stale(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Maps that were made with another file."""
+    explorer._map.clear()
+    monkeypatch.setattr(
+        explorer, "read_map", lambda info: replace(read_map(info), model_sha256="0123456789")
+    )
+    yield
+    explorer._map.clear()
+
+
+STALE = "was measured on another file (SHA-256 01234567…)"
+
+
+def warned(app: AppTest) -> str:
+    return " ".join(warning.value.replace("\\", "") for warning in app.warning)
+
+
+@pytest.mark.usefixtures("stale")
+def test_a_map_of_another_file_is_marked() -> None:
+    assert STALE in warned(opened("data_map"))
+
+
+@pytest.mark.usefixtures("stale")
+def test_neighbours_by_a_map_of_another_file_are_marked(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(datasets.VARIABLE, str(shared / "data"))
+    name = str(read_map(models.find("face")).ids[0])
+    assert STALE in warned(opened("data_quality", picture=name))
+
+
+def test_a_map_of_the_file_that_ships_is_not_marked() -> None:
+    assert "another file" not in warned(opened("data_map"))
 
 
 def test_the_points_of_the_map_are_also_a_list() -> None:

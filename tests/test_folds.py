@@ -81,7 +81,7 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     command = ["folds", "--data", str(data), "--models", str(models), "--epochs", "2", "1", "2"]
     command += ["--run", str(tmp_path / "run")]
     assert main(command) == 0
-    assert schedules == [("filling", 2)] * 2
+    assert schedules == [("filling", 2)] * 3
     copies = 1 + voice.VARIANTS
     # Actor 2 is of the first fold, 3 of the second and 1 of the fifth; 1062 is for validation
     # elsewhere, but here nothing is chosen.
@@ -92,10 +92,11 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
         ("fold3", {*crema, ("ravdess", "2"), ("ravdess", "3")}, 28 * copies),
     ]
     again = [(f"{name}-taught-by-narrow-wide", *rest) for name, *rest in first[1:] for _ in "nw"]
-    assert heard == [*first, *first, *again]
+    student = [first[0], *(again[2 * i] for i in range(3))]
+    assert heard == [*first, *first, *again, *student]
     # The second round is taught by what both networks came to in the first one, and nothing else.
     assert taught[:8] == [None] * 8
-    second = [each for each in taught[8:] if each]
+    second = [each for each in taught[8:14] if each]
     folders = [[path.parent for path in each.teachers] for each in second]
     run = tmp_path / "run"
     assert folders == [
@@ -104,24 +105,41 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
         for _ in "nw"
     ]
     assert all(not each.shipped and len(each.targets) == 28 for each in second)
-    assert begun[8:] == [each.teachers[i % 2] for i, each in enumerate(second)]
-    assert [stage.schedule.epochs for stage in stages] == [2, 1, 1, 1] * 2 + [2] * 6
-    assert [stage.taught for stage in stages] == [0] * 8 + [0.5] * 6
+    assert begun[8:14] == [each.teachers[i % 2] for i, each in enumerate(second)]
+    assert [stage.schedule.epochs for stage in stages] == [2, 1, 1, 1] * 2 + [2] * 6 + [2, 1, 1, 1]
+    assert [stage.taught for stage in stages] == [0] * 8 + [0.5] * 10
     seeds = [stage.schedule.seed for stage in stages]
-    assert seeds == [7, 8, 8, 8, 17, 18, 18, 18, *[9, 19] * 3]
-    # And its networks are the ones that are judged.
-    assert [{path.parent.name for path in weights} for weights in asked] == [
-        {f"fold{number}{ending}"}
-        for number in (1, 2, 3)
-        for ending in ("", "-taught-by-narrow-wide")
+    assert seeds == [7, 8, 8, 8, 17, 18, 18, 18, *[9, 19] * 3, 47, 48, 48, 48]
+    # The last network is taught by them: what they came to without any actor, then in its fold.
+    last = [each for each in taught[14:] if each]
+    both = ("narrow", "wide")
+    assert [each.teachers for each in last] == [
+        [run / name / "others" / "best.weights.h5" for name in both],
+        *(
+            [run / name / f"fold{n}-taught-by-narrow-wide" / "best.weights.h5" for name in both]
+            for n in (1, 2, 3)
+        ),
     ]
+    assert [len(each.targets) for each in last] == [12, 28, 28, 28]
+    assert begun[15:] == [run / "deep" / "others" / "best.weights.h5"] * 3
+    # And what ships is judged.
+    assert [[*weights] for weights in asked[-3:]] == [
+        [
+            run / name / f"fold{n}-taught-by-narrow-wide" / "best.weights.h5"
+            for name in voice.ANSWERING
+        ]
+        for n in (1, 2, 3)
+    ]
+    assert {path.parent.parent.name for weights in asked[:-3] for path in weights} == {*both}
     found = json.loads((models / "voice-cnn" / "folds.json").read_text())
     assert [fold["actors"] for fold in found["folds"]] == [[2], [3], [1]]
     assert [fold["n"] for fold in found["folds"]] == [8, 8, 8]
     assert found["all"]["n"] == 24
     assert found["command"].endswith("--epochs 2 1 2")
-    assert found["epochs"] == {"narrow": [2, 1, 2], "wide": [2, 1, 2]}
-    assert found["filling_epochs"] == {"narrow": 2, "wide": 2}
+    assert found["answering"] == ["narrow", "deep"]
+    assert found["taught_by"] == {"deep": ["narrow", "wide"]}
+    assert found["epochs"] == {"narrow": [2, 1, 2], "wide": [2, 1, 2], "deep": [2, 1]}
+    assert found["filling_epochs"] == {"narrow": 2, "wide": 2, "deep": 2}
     assert "mean" in (text := write_report(models).read_text().lower())
     assert "every actor of ravdess, in five folds" in text
     assert "clips of each emotion in each of ravdess and crema-d)" in text
@@ -129,27 +147,36 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     assert f"calibration error {judged_before['expected_calibration_error']:.3f}:" in text
     told = "2 epochs without labels, then 2 epochs on all speakers of the other corpora, then 1 on"
     assert f"narrow network: {told}" in text
-    assert "then 2 taught by these networks. no epoch" in text
+    assert "then 2 taught by what narrow and wide answered; deep network: 2 epochs without" in text
+    assert "other four folds, all with labels taught by what narrow and wide answered; ju" in text
+    assert "judged is what narrow and deep answer together. no epoch" in text
     path = models / "voice-cnn" / "folds.json"
     (other,) = [x for x in reports.read_other_splits(read_info(path.parent)) if "folds" in x.name]
     assert told.replace("narrow network: ", "") in other.note
-    assert "1 on them and the other four folds, then 2 taught by these networks;" in other.note
+    assert "other four folds, then 2 taught by what narrow and wide answered;" in other.note
 
     # It goes on where it stopped: nothing is left to do, and the answers are the same.
     monkeypatch.setattr(voice, "predicted_logits", also_noted)
     capsys.readouterr()
     assert main(command) == 0
-    assert capsys.readouterr().out.count("resuming after epoch") == 16
+    assert capsys.readouterr().out.count("resuming after epoch") == 21
     assert json.loads((models / "voice-cnn" / "folds.json").read_text())["all"] == found["all"]
     assert {frozenset(part) for part in judged} >= {
         frozenset({("ravdess", actor)}) for actor in ("1", "2", "3")
     }
+    # Others of its networks answer at no further cost, without the one that nobody asks.
+    assert main([*command, "--networks", "narrow", "wide"]) == 0
+    assert capsys.readouterr().out.count("resuming after epoch") == 16
+    found = json.loads((models / "voice-cnn" / "folds.json").read_text())
+    assert (found["answering"], found["taught_by"]) == (["narrow", "wide"], {})
+    assert set(found["epochs"]) == {"narrow", "wide"}
+    assert "judged is" not in reports.fold_networks(found)
 
 
 def test_a_network_that_is_not_there_is_said(data: Path, models: Path, capsys) -> None:
     command = ["folds", "--data", str(data), "--models", str(models), "--networks", "broad"]
     assert main(command) == 1
-    assert "no network 'broad'; known: narrow, wide" in capsys.readouterr().err
+    assert "no network 'broad'; known: narrow, wide, deep" in capsys.readouterr().err
 
 
 def test_its_figures_are_means_over_folds_with_actors_drawn_anew() -> None:
@@ -167,6 +194,9 @@ def test_its_figures_are_means_over_folds_with_actors_drawn_anew() -> None:
         logits.append(9 * right)
     found = folds.measured(parts, logits)
     assert [fold["unweighted_average_recall"] for fold in found["folds"]] == [1.0, 0.5]
+    sure, unsure = (fold["unweighted_average_recall_95"] for fold in found["folds"])
+    assert sure == [1.0, 1.0]
+    assert unsure[0] < 0.5 < unsure[1]  # each actor speaks one emotion, and half of them are drawn
     assert found["mean_unweighted_average_recall"] == 0.75
     low, high = found["mean_unweighted_average_recall_95"]
     assert low <= 0.75 <= high
@@ -222,6 +252,7 @@ def test_other_ways_to_divide_are_read_and_drawn(models: Path) -> None:
         in found[1].note
     )
     test = reports.read_evaluation(info).splits["test"]
+    assert "judged is" not in found[1].note  # all of them, as far as the file says
     gain = 100 * (0.9 - test.unweighted_average_recall)
     title = plots.other_splits(found, test).layout.title.text
     assert title == f"A split that leaks would claim {gain:+.1f} points of average recall"

@@ -179,6 +179,10 @@ def test_faces_that_robustness_leaves_out_are_told_and_counted(
     assert (found["n"], found["left_out"]) == (12, 1)
     assert "PrivateTest_90001.png" in found["left_out_names"][0]
     assert found["model_sha256"] == model.info.sha256
+    for step in (found["clean"], *found["corruptions"]["noise"]):
+        low, high = step["accuracy_95"]
+        assert 0 <= low <= step["accuracy"] <= high <= 1
+        assert low < high
     with pytest.raises(DataSetError, match="FER2013's test holds only happy; at least two"):
         robustness.robustness(model, only_happy(tmp_path / "happy"))
 
@@ -199,11 +203,23 @@ def test_clips_that_robustness_leaves_out_are_told_and_counted(
     assert "left out of the voices in the babble: 1\n  ravdess Actor_01/03-01-05-01-02" in said
     assert (found["n"], found["left_out"], found["corpora"]) == (8, 1, ["ravdess"])
     assert set(found["corruptions"]) == {"clipping", "babble"}
+    low, high = found["corruptions"]["babble"][0]["accuracy_95"]
+    assert low <= found["corruptions"]["babble"][0]["accuracy"] <= high
     for path in (place / "Actor_02").glob("*.wav"):
         if not path.name.startswith("03-01-03"):
             path.unlink()
     with pytest.raises(DataSetError, match="The voices' test holds only happy; at least two"):
         robustness.robustness(model, tmp_path)
+
+
+def test_intervals_of_spoilt_voices_know_that_the_clips_of_a_speaker_go_together() -> None:
+    labels = np.tile(np.arange(7), 30)
+    speakers = np.array([f"ravdess/{i // 21}" for i in range(210)])
+    answers = np.where(np.arange(210) // 21 % 2, labels, (labels + 1) % 7)  # every other speaker
+    alone, together = (robustness._scores(labels, answers, who) for who in (None, speakers))
+    assert alone["accuracy"] == together["accuracy"] == 0.5
+    widths = [high - low for low, high in (alone["accuracy_95"], together["accuracy_95"])]
+    assert widths[1] > 3 * widths[0]
 
 
 @pytest.mark.usefixtures("quick")
@@ -273,7 +289,9 @@ def test_what_a_map_leaves_out_is_told(
     layout.lay_out(info, spoilt_faces(tmp_path / "spoilt"))
     said = capsys.readouterr().out
     assert "left out of FER2013's test: 1\n  test/sad/PrivateTest_90001.png" in said
-    assert len(read_map(info).ids) == 12
+    found = read_map(info)
+    assert len(found.ids) == 12
+    assert found.model_sha256 == info.sha256
     with pytest.raises(DataSetError, match="FER2013's test holds only happy; at least two"):
         layout.lay_out(info, only_happy(tmp_path / "happy"))
     monkeypatch.setattr(voices, "find_speech", lambda recording: [(0.0, recording.duration)])

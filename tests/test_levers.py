@@ -445,6 +445,7 @@ def test_all_networks_teach_each_and_what_ships_teaches_whole_trainings(
 ) -> None:
     ravdess(tmp_path, (1, 2, 3, 4))
     trained = []
+    asked: list[dict[str, Path]] = []
     answers = None if short else "shipped"
 
     def train_stage(build, everything, run, stage, start, taught):
@@ -463,9 +464,9 @@ def test_all_networks_teach_each_and_what_ships_teaches_whole_trainings(
 
     def answers_together(build, weights, data, shipped):
         assert {clip.split for clip in data.clips} == {"train"}
-        assert weights == {m: tmp_path / f"run/{m}/stage2/best" for m in ("narrow", "wide")}
+        asked.append(dict(weights))
         assert shipped == answers
-        return "taught"
+        return f"taught{len(asked)}"
 
     monkeypatch.setattr(voice, "train_stage", train_stage)
     monkeypatch.setattr(voice, "pretrained", pretrained)
@@ -473,17 +474,28 @@ def test_all_networks_teach_each_and_what_ships_teaches_whole_trainings(
     monkeypatch.setattr(voice, "answers_together", answers_together)
     voice.train(dict, tmp_path, tmp_path / "run", **short)
     expected = []
-    for numbers in ((0, 1, 2), (3,)):
-        for member in voice.MEMBERS:
+    for numbers, members, teaching in (
+        ((0, 1, 2), voice.MEMBERS, None),
+        ((3,), voice.MEMBERS, "taught1"),
+        ((0, 1, 2), (voice.STUDENT,), "taught2"),
+    ):
+        for member in members:
             folder = f"run/{member.name}"
             starts = [None, "filling/network", "stage1/best", "stage2/best"]
             for number in numbers:
                 weights = starts[number]
                 start = tmp_path / folder / weights if weights else None
-                told = {0: short.get("epochs", member.filling), 3: "taught"}.get(number)
+                told = teaching if number else short.get("epochs", member.filling)
                 name = f"{folder}/{f'stage{number}' if number else 'filling'}"
-                expected.append((name, {"widths": member.widths}, start, told))
+                network = {"widths": member.widths, "blocks": member.blocks}
+                expected.append((name, network, start, told))
     assert trained == expected
+    # The second round is taught by what both came to before it, the last network by what they do
+    # after it.
+    assert asked == [
+        {m.name: tmp_path / f"run/{m.name}/stage{number}/best" for m in voice.MEMBERS}
+        for number in (2, 3)
+    ]
 
 
 def test_all_stages_of_a_face_network_see_the_same_share_taught_by_the_second(
@@ -539,7 +551,7 @@ def test_teachers_share_in_the_targets_of_clips_and_their_copies(
     shapes = (100, 120, 90, 110)
     spectrograms = tuple(np.full((n, MEL_BANDS), i, np.float16) for i, n in enumerate(shapes))
     everything = voices.Voices(clips, spectrograms)  # the last two are copies of the first two
-    logits = {"narrow": 2.0, "wide": -1.0}
+    logits = {"narrow": 2.0, "wide": -1.0, "deep": 0.5}
     asked = []
 
     def predicted(network: str, data: voices.Voices) -> np.ndarray:
@@ -550,14 +562,19 @@ def test_teachers_share_in_the_targets_of_clips_and_their_copies(
         def load_weights(self, path: Path) -> None:
             assert path == tmp_path / self
 
-    names = {member.widths: member.name for member in voice.MEMBERS}
+    names = {(member.widths, member.blocks): member.name for member in voice.NETWORKS}
+    assert len(names) == 3
     monkeypatch.setattr(voice, "predicted_logits", predicted)
-    build = lambda widths: Network(names[widths])  # noqa: E731
-    weights = {name: tmp_path / name for name in logits}
+    build = lambda widths, blocks: Network(names[widths, blocks])  # noqa: E731
+    weights = {member.name: tmp_path / member.name for member in voice.MEMBERS}
     taught = voice.answers_together(build, weights, everything, None)
     targets = taught.targets
     assert (taught.teachers, taught.shipped) == ([*weights.values()], "")
     assert asked == [[0, 1], [0, 1]]
+    of_deep = {"deep": tmp_path / "deep"}
+    np.testing.assert_array_equal(
+        voice.logits_together(build, of_deep, everything)[:, 0], [0.5, 1, 1.5, 2]
+    )
     sure = [np.exp(0.5 * (i + 1)) / (6 + np.exp(0.5 * (i + 1))) for i in range(2)]
     assert [targets[clip][0] for clip in clips[:2]] == pytest.approx(sure)
     shipped = voice.ShippedAnswers({clips[1]: np.array([0, 3, 0, 0, 0, 0, 0], np.float32)}, "abc")

@@ -19,7 +19,7 @@ import pytest
 from core.face.tensor import FACE_SIZE, face_tensor
 from core.labels import EMOTIONS
 from core.measures import confusion_matrix
-from core.models import MODELS_FOLDER, Model, read_info
+from core.models import MODELS_FOLDER, Model, ModelInfo, find, read_info
 from core.predictions import Predictions, read_predictions, write_predictions
 from core.voice.prosody import COLUMNS
 from tests.data_makers import fer2013 as fer2013_folder
@@ -48,6 +48,7 @@ from training.augment_voice import (
     random_voice,
     through_codec,
 )
+from training.card import write_card
 from training.evaluate import Answers, fit_temperature
 from training.files import DataSetError, Files, locate
 from training.loop import Batches, MovingAverage, Schedule, fit
@@ -109,8 +110,9 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
         assert matrix.tolist() == measured
         assert len(set(found.ids)) == len(found.ids)
     rows = list(csv.DictReader((folder / "history.csv").open()))
-    # Two stages, and a second round of one stage for voices, of two for faces.
-    stages = [str(i + 1) for i in range((3 if name == "voice-cnn" else 4) * len(members))]
+    # Two stages, and a second round of one stage for voices, of two for faces; of the network that
+    # others teach, two.
+    stages = [str(i + 1) for i in range(3 + 2 if name == "voice-cnn" else 4)]
     assert [row["epoch"] for row in rows] == stages
     assert [row["stage"] for row in rows] == stages
     capsys.readouterr()
@@ -128,15 +130,18 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
         # It says of what was there that it learnt from it, and of nothing else.
         assert "RAVDESS, split by speaker; chosen" in card
         assert "Data: RAVDESS CC BY-NC-SA 4.0." in card
-        assert card.count(", about 50% of the batches cut to a random length of") == 2 * len(
-            members
-        )
-        assert card.count(", 50% of each target being what all") == len(members)
-        assert "; seeds 7, 8, 9, 17, 18 and 19, " in card
+        # Narrow and wide in two of their three stages, the deep one in one of two.
+        assert card.count(", about 50% of the batches cut to a random length of") == 5
+        assert card.count(", 50% of each target being what all") == 2 + 2
+        assert "does not ship: the wide network, 3 epochs, 1 of adamw" in card
+        assert "; seeds 37, 38 and 39, commit `" in card
+        assert "h of it for wide, on" in card
+        assert "; seeds 27, 28, 29, 47 and 48, " in card
         assert "plainer" not in card  # no easy start in a stage of one epoch
         assert "blanked and filled in" in card
         assert "the narrow network in 1 epoch (" in card
         assert "counted as much" not in card  # short trainings have no teacher but themselves
+        _tells_the_time_of_teachers(info, tmp_path / "runs/voice-cnn")
         _draws_a_learning_curve(common, tmp_path)
         _refuses_what_is_not_whole(common, tmp_path, capsys)
     else:
@@ -156,13 +161,47 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
     assert sum(g["n"] for g in next(iter(fair["groups"].values())).values()) == robust["n"]
 
 
+def _tells_the_time_of_teachers(info: ModelInfo, run: Path) -> None:
+    states = {
+        name: [json.loads(path.read_text()) for path in run.glob(f"{name}/stage*/state.json")]
+        for name in ("narrow", "deep", "wide")
+    }
+    assert [len(of_one) for of_one in states.values()] == [3, 2, 3]
+    seconds = {name: sum(state["seconds"] for state in of) for name, of in states.items()}
+    assert info.card["wall_time_hours"] == round(sum(seconds.values()) / 3600, 2)
+    (wide,) = info.card["teachers"]
+    assert (wide["network"], wide["epochs"]) == ("wide", 3)
+    assert wide["wall_time_hours"] == round(seconds["wide"] / 3600, 2)
+    assert [stage["schedule"]["seed"] for stage in wide["stages"]] == [37, 38, 39]
+    assert [one["network"] for one in wide["filling"]] == ["wide"]
+    assert [one["network"] for one in info.card["filling"]] == ["narrow", "deep"]
+    assert info.card["epochs"] == 5
+
+
+def test_the_card_says_who_else_taught(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(find("voice").folder, tmp_path / "voice-cnn"))
+    info = read_info(folder)
+    (wide,) = info.card["teachers"]
+    wide["stages"][-1]["taught_by"] = "a" * 64  # of those that ship, no stage says so
+    for stage in info.card["stages"]:
+        stage["taught_by"] = ""
+    wide["wall_time_hours"] = 1.26
+    (folder / "model.json").write_text(json.dumps(info.card))
+    write_card(folder)
+    said = (folder / "README.md").read_text()
+    assert f"voice-cnn as it shipped until then (SHA-256 {'a' * 12}) counted as much" in said
+    assert ", 1.3 h of it for wide, on" in said
+
+
 def _refuses_what_is_not_whole(
     common: list[str], place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    second_round = place / "runs/voice-cnn/wide/stage3/state.json"
-    second_round.rename(second_round.with_name("elsewhere"))
-    assert main(["export", *common, "--run", str(place / "runs/voice-cnn")]) == 1
-    assert "holds 2 of these 3 stages" in capsys.readouterr().err
+    for stage, said in (("wide/stage3", "2 of these 3"), ("deep/stage2", "1 of these 2")):
+        last = place / "runs/voice-cnn" / stage / "state.json"
+        away = last.rename(last.with_name("elsewhere"))
+        assert main(["export", *common, "--run", str(place / "runs/voice-cnn")]) == 1
+        assert f"holds {said} stages" in capsys.readouterr().err
+        away.rename(last)
 
 
 def _draws_a_learning_curve(common: list[str], place: Path) -> None:

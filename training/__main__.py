@@ -142,9 +142,16 @@ def _parser() -> argparse.ArgumentParser:
         type=_positive,
         nargs=3,
         metavar=("OTHERS", "FOLD", "AGAIN"),
-        help="of every network on the other corpora, on each fold, and in its second round",
+        help="of every network on the other corpora, on each fold, and in its second round, which "
+        "the network that all others teach has none of",
     )
-    fold.add_argument("--networks", nargs="+", default=[], metavar="NAME", help="all by default")
+    fold.add_argument(
+        "--networks",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="those that answer, by default those that ship; others are trained where they teach",
+    )
     fold.add_argument("--fraction", type=_share, default=1.0, help="share of the data, 0 to 1")
     fold.add_argument("--run", type=Path, default=Path("runs") / "folds", help="checkpoints")
     fold.set_defaults(run_command=_folds)

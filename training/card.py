@@ -67,9 +67,13 @@ def _seeds(card: dict[str, Any]) -> str:
 
 
 def _of_it(card: dict[str, Any]) -> str:
-    """How much of the time a forerunner took, if there was one."""
+    """How much of the time a forerunner or teachers took, if there were any."""
     if before := card.get("forerunner"):
         return f", {before['wall_time_hours']:.1f} h of it for {before['network']},"
+    if teachers := card.get("teachers"):
+        hours = sum(teacher["wall_time_hours"] for teacher in teachers)
+        names = listed([teacher["network"] for teacher in teachers])
+        return f", {hours:.1f} h of it for {names},"
     return ""
 
 
@@ -101,9 +105,11 @@ def _how_far(card: dict[str, Any]) -> str:
 
 
 def _beforehand(card: dict[str, Any]) -> str:
-    """What networks learnt without labels, and who else taught them."""
+    """What networks learnt without labels, and who taught them."""
     parts = []
-    if filling := card.get("filling"):
+    teachers = card.get("teachers", [])
+    filling = [one for each in (card, *teachers) for one in each.get("filling", [])]
+    if filling:
         fared = [
             f"the {one['network']} network in {one['epochs']} epoch{'s' * (one['epochs'] != 1)} "
             f"({one['seconds'] / 60:.0f} min), after which its guesses took {one['explained']:.0%} "
@@ -115,10 +121,20 @@ def _beforehand(card: dict[str, Any]) -> str:
             f"(masked spectrogram modelling): {listed(fared)}. These epochs and minutes come "
             "before those below."
         )
+    if teachers:
+        fared = [
+            f"the {one['network']} network, {one['epochs']} epochs, "
+            + ", then ".join(_stage(stage) for stage in one["stages"])
+            + f"; {_seeds(one)}, commit `{one['git_commit']}`, after which its mean recall on "
+            f"validation data was {one['validation_score']:.1%}"
+            for one in teachers
+        ]
+        parts.append(f"What also taught but does not ship: {'; '.join(fared)}.")
+    stages = [stage for each in (card, *teachers) for stage in each["stages"]]
     parts += [
-        f"Where targets are what all networks answered together, {card['recipe']} as it shipped "
-        f"until then (SHA-256 {sha256[:12]}) counted as much as these networks together."
-        for sha256 in sorted({stage.get("taught_by") for stage in card["stages"]} - {None, ""})
+        f"Where teachers had answered together, {card['recipe']} as it shipped until then (SHA-256 "
+        f"{sha256[:12]}) counted as much as these networks together."
+        for sha256 in sorted({stage.get("taught_by") for stage in stages} - {None, ""})
     ]
     return " ".join(parts)
 
@@ -151,7 +167,7 @@ def _stage(stage: dict[str, Any]) -> str:
     if examples.get("prosody_change"):
         size += ", pitch and loudness changed at random"
     if share := examples.get("taught"):
-        size += f", {share:.0%} of each target being what all networks had answered together"
+        size += f", {share:.0%} of each target being what its teachers had answered together"
     if teacher := examples.get("own_teacher"):
         size += f", half of each target being what it had answered after stage {teacher}"
     return (

@@ -3,7 +3,9 @@
 Each network learns once from all speakers of the other corpora, whom no fold judges, first without
 labels (`training.filling`), and goes on from there once for each fold, with the four other folds
 among its training data. Then comes each fold's second round, taught by what the networks answer
-together; the model that ships does not teach here, having heard most actors. The length of all that
+together; the model that ships does not teach here, having heard most actors. Last comes the network
+that all others teach, `voice.STUDENT`: on the other corpora by what they came to there, and on each
+fold by what they came to in its second round. The length of all that
 is fixed ahead: no epoch is chosen by the actors that are judged, nor by anybody else. What the
 recipe is made of was chosen on validation speakers, four of RAVDESS's 24 actors among them.
 
@@ -30,14 +32,15 @@ from core.models import probabilities
 from training import checks, voice, voices
 from training.files import DataSetError
 from training.filling import FOLDER, pretrained
-from training.measures import summary, unweighted_average_recall, widened
+from training.measures import bootstrap_interval, summary, unweighted_average_recall, widened
 
 CORPUS = "ravdess"
 Epochs = tuple[int, ...]
-EPOCHS: dict[str, Epochs] = {"narrow": (16, 5, 24), "wide": (9, 3, 10), "deep": (15, 13)}
+EPOCHS: dict[str, Epochs] = {"narrow": (16, 5, 24), "wide": (9, 3, 10), "deep": (15, 12)}
 """Of each network, on the other corpora, then on each fold, then in each fold's second round; the
 network that they teach has none."""
 SEEDS = {"narrow": 7, "wide": 17, "deep": 47}
+"""Of each network: of the first two as in the generation by whose recipe folds began."""
 FILLING_SHARE = 0.6
 """Epochs of filling in what is blanked, as a share of those on the other corpora after it."""
 FOLD_RATE = 8e-4
@@ -61,26 +64,27 @@ def folds(
 
     Parameters
     ----------
-    build : of the recipe's networks, by `widths`.
+    build : of the recipe's networks, by `widths` and `blocks`.
     run : folder of checkpoints; what is there already goes on.
     epochs : on the other corpora, on each fold, and in its second round; `EPOCHS` by default.
-    members : names of the networks that answer together; `voice.STUDENT` alone by default.
+    members : names of the networks that answer together; `voice.ANSWERING` by default.
     fraction : share of the clips to train and judge on, for a trial.
 
     Returns
     -------
-    `folds`: of each `actors`, `n`, `accuracy`, `unweighted_average_recall`;
+    `folds`: of each `actors`, `n`, `accuracy`, `unweighted_average_recall` with its interval;
     `mean_unweighted_average_recall` over them, `mean_unweighted_average_recall_95` from drawing
     the actors of each fold anew, `widened` as they are so few; `all`: measures of all answers
-    together; `epochs` of each network, and `filling_epochs` before them.
+    together; `answering`, the networks that answer, and `taught_by`, who taught one of them in both
+    its stages; `epochs` of each network, and `filling_epochs` before them.
 
     Raises
     ------
     DataSetError
         When RAVDESS or all others are missing, or there is no network of that name.
     """
-    answering = list(members) or [voice.STUDENT.name]
-    known = [member.name for member in (*voice.MEMBERS, voice.STUDENT)]
+    answering = list(members or voice.ANSWERING)
+    known = [member.name for member in voice.NETWORKS]
     if unknown := [name for name in answering if name not in known]:
         raise DataSetError(f"There is no network {unknown[0]!r}; known: {', '.join(known)}.")
     taught_one = voice.STUDENT.name in answering
@@ -97,11 +101,10 @@ def folds(
     checks.told(others.labels, (), "The other corpora")
     there = [actors for actors in RAVDESS_FOLDS if _spoken_by(everything, actors).any()]
     learnt = [everything.where(~_spoken_by(everything, actors)) for actors in there]
-    starts = {member.name: learn_others(build, member, others, run) for member in chosen}
-    ends = {
-        member.name: first_round(build, member, starts[member.name], learnt, run)
-        for member in chosen
-    }
+    starts, ends = {}, {}
+    for member in chosen:
+        starts[member.name] = start = learn_others(build, member, others, run)
+        ends[member.name] = first_round(build, member, start, learnt, run)
     second = [
         second_round(
             build, chosen, pool, run, number, {name: found[number] for name, found in ends.items()}
@@ -111,10 +114,8 @@ def folds(
     if taught_one:
         student = lasting(voice.STUDENT, (epochs or EPOCHS[voice.STUDENT.name])[:2])
         chosen.append(student)
-        for number, end in enumerate(
-            taught_by(build, student, starts, second, others, learnt, run)
-        ):
-            second[number][student.name] = end
+        last = taught_by(build, student, starts, second, others, learnt, run)
+        second = [{**weights, student.name: end} for weights, end in zip(second, last, strict=True)]
     clips = everything.where(voice.originals(everything))
     judged = [clips.where(_spoken_by(clips, actors)) for actors in there]
     logits = [
@@ -124,6 +125,7 @@ def folds(
     return {
         **measured(judged, logits),
         "answering": answering,
+        "taught_by": {voice.STUDENT.name: list(starts)} if taught_one else {},
         "epochs": {member.name: list(member.epochs) for member in chosen},
         "filling_epochs": {member.name: member.filling for member in chosen},
         "date": datetime.now(UTC).date().isoformat(),
@@ -248,7 +250,7 @@ def second_round(
 
 
 def lasting(member: voice.Member, epochs: Epochs) -> voice.Member:
-    """A network that is trained for so long, and that fills in what is blanked first."""
+    """A network trained for so long, from `SEEDS`, and that fills in what is blanked first."""
     filling = math.ceil(FILLING_SHARE * epochs[0])
     return replace(member, filling=filling, epochs=epochs, seed=SEEDS[member.name])
 
@@ -294,12 +296,16 @@ def measured(
     ]
     rows = []
     for part, given, recall in zip(judged, answers, recalls, strict=True):
+        interval = bootstrap_interval(
+            part.labels, given, unweighted_average_recall, speakers=_speakers(part)
+        )
         rows.append(
             {
                 "actors": sorted({int(clip.speaker) for clip in part.clips}),
                 "n": len(part),
                 "accuracy": round(float(np.mean(given == part.labels)), 4),
                 "unweighted_average_recall": round(recall, 4),
+                "unweighted_average_recall_95": [round(end, 4) for end in interval],
             }
         )
     rng = np.random.default_rng(7)
@@ -314,7 +320,7 @@ def measured(
     together = summary(
         probabilities(np.concatenate(logits)),
         np.concatenate([part.labels for part in judged]),
-        np.array([f"{clip.corpus}/{clip.speaker}" for part in judged for clip in part.clips]),
+        np.concatenate([_speakers(part) for part in judged]),
     )
     return {
         "folds": rows,
@@ -322,6 +328,10 @@ def measured(
         "mean_unweighted_average_recall_95": [round(max(0.0, low), 4), round(min(1.0, high), 4)],
         "all": together,
     }
+
+
+def _speakers(data: voices.Voices) -> NDArray[np.str_]:
+    return np.array([f"{clip.corpus}/{clip.speaker}" for clip in data.clips])
 
 
 def _mean_recall_of_drawn(

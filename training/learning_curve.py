@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -203,7 +204,7 @@ def _short_voice(
     name: str, data: Path, run: Path, fraction: float, epochs: int
 ) -> tuple[int, dict[str, Any]]:
     """(training clips, measures by split) of the first network's first stage."""
-    member = voice.MEMBERS[0]
+    member = replace(voice.MEMBERS[0], seed=voice.SEED)
     everything = voices.load(data, run.parent.parent / "cache", voice.VARIANTS, voice.SEED)
     pool = voice.share_of(everything.of("train"), fraction)
     clips = int(voice.originals(pool).sum())

@@ -55,6 +55,7 @@ def lay_out(info: ModelInfo, data: Path) -> Path:
         mean=mean.astype(np.float32),
         axes=axes.astype(np.float16),
         how=np.array(how(info, embeddings.shape[1], axes.shape[1])),
+        model_sha256=np.array(info.sha256),
     )
     return path
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,10 @@ class Recipe:
     """In the order of preference, the fastest first."""
     largest_bytes: int = SMALL_BYTES
     """How large its file may be."""
-    rounds: int = 0
-    """How many stages each network goes through, where none can be left out."""
+    rounds: dict[str, int] = field(default_factory=dict)
+    """How many stages each network goes through, by its folder, where none can be left out."""
+    teachers: tuple[str, ...] = ()
+    """Folders of networks that do not ship and taught those that do."""
     plan: tuple[str, ...] = ()
     """Its stages in a word each, where the last ones can be left out."""
     imagenet: bool = False
@@ -186,8 +188,13 @@ RECIPES: dict[str, Recipe] = {
         limits=VOICE_LIMITS,
         train=voice.train,
         examples=_voice_examples,
-        members={m.name: {"widths": m.widths, "name": m.name} for m in voice.MEMBERS},
-        rounds=len(voice.STAGES) + 1,
+        members={
+            one.name: {"widths": one.widths, "blocks": one.blocks, "name": one.name}
+            for one in voice.NETWORKS
+            if one.name in voice.ANSWERING
+        },
+        rounds={one.name: len(one.plan) for one in voice.NETWORKS},
+        teachers=tuple(one.name for one in voice.NETWORKS if one.name not in voice.ANSWERING),
         score=_accuracy,
     ),
     "voice-cnn1d": Recipe(

@@ -307,7 +307,7 @@ def _folds(found: dict[str, Any]) -> str:
             ", ".join(map(str, fold["actors"])),
             f"{fold['n']:,}",
             f"{fold['accuracy']:.1%}",
-            f"{fold['unweighted_average_recall']:.1%}",
+            _with_interval(fold, "unweighted_average_recall"),
         ]
         for fold in found["folds"]
     ]
@@ -401,7 +401,7 @@ def _robustness(info: ModelInfo, found: dict[str, Any]) -> str:
     clean = found["clean"]
     rows = []
     for name, steps in found["corruptions"].items():
-        cells = [f"{step['accuracy']:.1%} ({step['setting']})" for step in steps]
+        cells = [f"{_with_interval(step, 'accuracy')}, {step['setting']}" for step in steps]
         rows.append([name, *cells])
     examples = f"{found['n']:,} test examples"
     if info.task == "voice":
@@ -409,8 +409,8 @@ def _robustness(info: ModelInfo, found: dict[str, Any]) -> str:
         some = f"at most {CLIPS_PER_CELL} clips of each emotion in each of {corpora}"
         examples += f" ({some})"
     lead = (
-        f"Accuracy on {examples}, {clean['accuracy']:.1%} as they are "
-        f"(UAR {clean['unweighted_average_recall']:.1%}), made worse in five steps."
+        f"Accuracy on {examples}, {_with_interval(clean, 'accuracy')} as they are, "
+        f"UAR {clean['unweighted_average_recall']:.1%}, made worse in five steps."
     )
     if "refused" in clean:
         lead += " A clip in which no speech is found any more counts as wrong."

@@ -27,6 +27,7 @@ from core.voice.features import SAMPLE_RATE
 from training import checks, fer2013, voices
 from training.augment_voice import band_limit, reverberate
 from training.files import DataSetError
+from training.measures import bootstrap_interval
 
 CLIPS_PER_CELL = 30
 """Recordings tried of each corpus and emotion."""
@@ -142,7 +143,8 @@ def robustness(model: Model, data: Path) -> dict[str, Any]:
     Returns
     -------
     `clean` and, for each of `corruptions` at each of its five strengths: `accuracy`,
-    `unweighted_average_recall` and, for voices, `refused`, the share of clips left unanswered.
+    `accuracy_95`, `unweighted_average_recall` and, for voices, `refused`, the share of clips left
+    unanswered.
     `left_out` as `checks.noted`; `corpora` of voices.
 
     Raises
@@ -163,7 +165,7 @@ def _face_measures(model: Model, data: Path) -> dict[str, Any]:
     faces = fer2013.load(data)["test"]
     checks.told(faces.labels, faces.left_out, "FER2013's test")
 
-    def measure(chosen: list[Image]) -> dict[str, float]:
+    def measure(chosen: list[Image]) -> dict[str, Any]:
         stacked = np.stack(chosen)
         logits = [classify(stacked[i : i + 128], model)[0] for i in range(0, len(stacked), 128)]
         return _scores(faces.labels, np.concatenate(logits).argmax(axis=1))
@@ -191,10 +193,12 @@ def _voice_measures(model: Model, data: Path) -> dict[str, Any]:
         print("no voice of training speakers for the babble, which is not tried", flush=True)
         del corruptions["babble"]
 
-    def measure(chosen: list[Samples]) -> dict[str, float]:
+    speakers = np.array([f"{clip.corpus}/{clip.speaker}" for clip in heard.clips])
+
+    def measure(chosen: list[Samples]) -> dict[str, Any]:
         answers = np.array([_answer(samples, model) for samples in chosen])
         return {
-            **_scores(heard.labels, answers),
+            **_scores(heard.labels, answers, speakers),
             "refused": round(float(np.mean(answers == NO_ANSWER)), 4),
         }
 
@@ -219,10 +223,16 @@ def _answer(samples: Samples, model: Model) -> int:
         return NO_ANSWER
 
 
-def _scores(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> dict[str, float]:
+def _scores(
+    labels: NDArray[np.int64],
+    answers: NDArray[np.int64],
+    speakers: NDArray[np.str_] | None = None,
+) -> dict[str, Any]:
     recall = [np.mean(answers[labels == e] == e) for e in range(len(EMOTIONS)) if e in labels]
+    interval = bootstrap_interval(labels, answers, speakers=speakers)
     return {
         "accuracy": round(float(np.mean(answers == labels)), 4),
+        "accuracy_95": [round(end, 4) for end in interval],
         "unweighted_average_recall": round(float(np.mean(recall)), 4),
     }
 
@@ -230,7 +240,7 @@ def _scores(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> dict[str, 
 def _measures(
     examples: list[T],
     corruptions: dict[str, Corruption[T]],
-    measure: Callable[[list[T]], dict[str, float]],
+    measure: Callable[[list[T]], dict[str, Any]],
 ) -> dict[str, Any]:
     found: dict[str, list[dict[str, Any]]] = {}
     for name, corruption in corruptions.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,10 @@ def ship(
     measurements go into `model.json`.
     """
     recipe = RECIPES[name]
-    trained = {
-        member: finished_stages(run / member, stages or recipe.rounds or None)
-        for member in recipe.members
-    }
+    trained, taught_by = (
+        {one: finished_stages(run / one, stages or recipe.rounds.get(one)) for one in networks}
+        for networks in (recipe.members, recipe.teachers)
+    )
     network = together(
         [
             rebuild(name, trained[member][-1] / "best.weights.h5", **arguments)
@@ -82,8 +82,10 @@ def ship(
     )
     examples = [] if quick else recipe.examples(data)
     before = _forerunner(run, trained)
-    card = _card(name, recipe, parameters(network), trained, before) | _made_from(recipe, run)
-    card |= _without_labels(run, recipe)
+    teaching = [stage for stages_of in taught_by.values() for stage in stages_of]
+    card = _card(name, recipe, parameters(network), trained, before, teaching)
+    card |= _made_from(recipe, run)
+    card |= {**_without_labels(run, recipe.members), **_taught_by(run, taught_by)}
     if called and called != name:
         card.update(name=called, title=f"{recipe.title} ({called})", default=False)
 
@@ -256,9 +258,28 @@ def _grown_from(recipe: Recipe, states: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _without_labels(run: Path, recipe: Recipe) -> dict[str, Any]:
+def _taught_by(run: Path, teachers: dict[str, list[Path]]) -> dict[str, Any]:
+    """What the networks went through that only taught those that ship, if there were any."""
+    found = []
+    for name, folders in teachers.items():
+        states = [_state(folder) for folder in folders]
+        found.append(
+            {
+                "network": name,
+                **_without_labels(run, [name]),
+                "epochs": sum(state["epoch"] for state in states),
+                "validation_score": round(states[-1]["best"], 4),
+                "wall_time_hours": _hours(states),
+                "git_commit": states[-1]["git_commit"],
+                "stages": [state["recipe"] for state in states],
+            }
+        )
+    return {"teachers": found} if found else {}
+
+
+def _without_labels(run: Path, networks: Iterable[str]) -> dict[str, Any]:
     """How long each network of a run learnt without labels, and how well, if it did."""
-    folders = {member: run / member / FOLDER for member in recipe.members}
+    folders = {member: run / member / FOLDER for member in networks}
     states = {
         m: _state(folder) for m, folder in folders.items() if (folder / "state.json").exists()
     }
@@ -284,7 +305,15 @@ def _card(
     parameters: int,
     members: dict[str, list[Path]],
     before: list[Path],
+    teaching: list[Path],
 ) -> dict[str, Any]:
+    """What `model.json` says of a run.
+
+    Parameters
+    ----------
+    members : stages of each network that ships, by its folder. before : those of the network that
+        it grew out of. teaching : those of networks that only taught.
+    """
     states = [_state(stage) for stages in members.values() for stage in stages]
     earlier = [_state(stage) for stage in before]
     return {
@@ -309,7 +338,7 @@ def _card(
         "epochs": sum(state["epoch"] for state in states),
         "seed": states[0]["recipe"]["schedule"]["seed"],
         "git_commit": states[-1]["git_commit"],
-        "wall_time_hours": _hours(earlier + states),
+        "wall_time_hours": _hours(earlier + states + [_state(stage) for stage in teaching]),
         "limits": recipe.limits,
         "licence_of_weights": "CC BY-NC-SA 4.0 (research; the data allow no commercial use)",
     }

@@ -17,6 +17,7 @@ import streamlit as st
 from core import models
 from core.errors import DuetError
 from core.models import BrokenModel, ModelInfo, Task
+from core.reports import of_another_file
 from core.results import HybridResult, ImageResult, VoiceResult
 from core.ui import keep
 from core.ui.keep import Media
@@ -220,6 +221,24 @@ def show_trouble(trouble: Trouble, key: str) -> None:
         st.html(
             f'<div class="duet-error"><small>error code: {html.escape(trouble.code)}</small></div>'
         )
+
+
+def told_trouble(found: object, key: str) -> bool:
+    """Whether `found` is a trouble; it is then shown."""
+    if isinstance(found, Trouble):
+        show_trouble(found, key)
+    return isinstance(found, Trouble)
+
+
+def mark(info: ModelInfo, judged: str) -> None:
+    """Say so where what is shown is of another file than the one that lies in the model's folder.
+
+    Parameters
+    ----------
+    judged : SHA-256 of the file that it is of; "" where nobody noted it.
+    """
+    if sentence := of_another_file(info, judged):
+        st.warning(plain(sentence), icon=":material/info:")
 
 
 def plain(text: str) -> str:

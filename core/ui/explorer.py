@@ -81,13 +81,6 @@ def averages(name: str) -> dict[str, NDArray[Any]] | Trouble:
     return engine.told(job)
 
 
-def told_trouble(found: object, key: str) -> bool:
-    """Whether `found` is a trouble; it is then shown."""
-    if isinstance(found, Trouble):
-        engine.show_trouble(found, key)
-    return isinstance(found, Trouble)
-
-
 def is_absent(frame: pd.DataFrame, what: str, key: str) -> bool:
     """Whether the summary holds none of `what`, the files of `frame`; that is then said."""
     if not len(frame):
@@ -321,9 +314,10 @@ def near_face(
     """The test pictures that a model finds most like this one."""
     for info in mapped("face").values():
         found = map_of(info)
-        if told_trouble(found, f"near_{info.name}_trouble"):
+        if engine.told_trouble(found, f"near_{info.name}_trouble"):
             continue
         assert isinstance(found, EmbeddingMap)
+        engine.mark(info, found.model_sha256)
 
         def job(found: EmbeddingMap = found, info: ModelInfo = info) -> list[str]:
             point = found.project(_embedder(info, info.sha256).faces(image[np.newaxis])[0])

@@ -19,6 +19,7 @@ from core.labels import EMOTIONS
 from core.measures import Curve, Reliability
 from core.reports import (
     Adversarial,
+    Corrupted,
     Fairness,
     History,
     Ideas,
@@ -648,7 +649,7 @@ def robustness(found: Robustness) -> go.Figure:
             "%{y:.1%} (%{customdata})",
         )
         figure.data[-1].update(
-            customdata=[p.setting for p in points],
+            customdata=[_setting(p) for p in points],
             mode="lines+markers",
             marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 8},
         )
@@ -658,13 +659,25 @@ def robustness(found: Robustness) -> go.Figure:
     return figure
 
 
+def _setting(point: Corrupted) -> str:
+    """How an example was spoilt, and the interval of the accuracy where it is known."""
+    if not point.accuracy_95:
+        return point.setting
+    low, high = point.accuracy_95
+    return f"95%: {low:.1%} to {high:.1%}; {point.setting}"
+
+
 def robustness_rows(found: Robustness) -> Rows:
     """A row for each corruption and strength."""
-    return [{"corruption": "clean", **vars(found.clean)}] + [
-        {"corruption": name, **vars(point)}
-        for name, points in found.corruptions.items()
-        for point in points
-    ]
+    rows = []
+    points = [("clean", found.clean)]
+    points += [(name, point) for name, steps in found.corruptions.items() for point in steps]
+    for name, point in points:
+        low, high = point.accuracy_95 or (None, None)
+        row = {"corruption": name, **vars(point), "accuracy_low": low, "accuracy_high": high}
+        del row["accuracy_95"]
+        rows.append(row)
+    return rows
 
 
 def adversarial(found: Adversarial, others: Mapping[str, Adversarial]) -> go.Figure:
