@@ -3,7 +3,8 @@
 Every shipped network ends with a layer that turns features into evidence or logits. What goes
 into that layer, averaged over places of a face or moments of speech, is the embedding: examples
 that lie close in it look or sound alike to the network. It is read out of the same file that
-answers: the layer's input is only made an output as well.
+answers: the layer's input is only made an output as well. Of several networks that answer as one,
+the features of all stand side by side.
 """
 
 from __future__ import annotations
@@ -60,32 +61,37 @@ class Embedder:
         step = prepared.at_once(32)
         for start in range(0, len(framed), step):
             features, _ = self._run(prepared(framed[start : start + step]))
-            parts.append(features.reshape(len(features), -1, features.shape[-1]).mean(axis=1))
+            means = [one.reshape(len(one), -1, one.shape[-1]).mean(axis=1) for one in features]
+            parts.append(np.concatenate(means, axis=1))
         return np.concatenate(parts)
 
     def voice(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Embedding (features,) of a clip at 16 kHz: its moments as the network attends to them."""
         features, outputs = self._run(voice_input(self.info)(samples)[0])
-        steps = features.reshape(-1, features.shape[-1])
+        steps = [one.reshape(-1, one.shape[-1]) for one in features]
         if "scores" not in outputs:
-            return np.asarray(steps.mean(axis=0), np.float32)
-        scores = outputs["scores"].reshape(len(steps), -1)
-        attention = probabilities(scores.T).mean(axis=0)
-        return np.asarray(attention @ steps, np.float32)
+            return np.concatenate([one.mean(axis=0) for one in steps]).astype(np.float32)
+        scores = outputs["scores"].reshape(len(steps[0]), -1)
+        heads = np.split(scores, len(steps), axis=1)  # each network's own
+        attended = [
+            probabilities(own.T).mean(axis=0) @ one for own, one in zip(heads, steps, strict=True)
+        ]
+        return np.concatenate(attended).astype(np.float32)
 
     def _run(
         self, batch: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
-        """(features, outputs by name) of a batch."""
+    ) -> tuple[list[NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+        """(features of each network, outputs by name) of a batch."""
         with self._lock:
             self._network.resize_tensor_input(self._input, batch.shape)
             self._network.allocate_tensors()
             self._network.set_tensor(self._input, np.ascontiguousarray(batch, np.float32))
             self._network.invoke()
             details = {d["index"]: d for d in self._network.get_tensor_details()}
-            features = _real(
-                self._network.get_tensor(self._features), details[self._features]["quantization"]
-            )
+            features = [
+                _real(self._network.get_tensor(one), details[one]["quantization"])
+                for one in self._features
+            ]
             outputs = {
                 name: np.array(self._network.get_tensor(detail["index"]))
                 for name, detail in self._outputs.items()
@@ -93,8 +99,10 @@ class Embedder:
         return features, outputs
 
 
-def with_features(content: bytes) -> tuple[bytes, int]:
+def with_features(content: bytes) -> tuple[bytes, list[int]]:
     """A LiteRT model that also gives the input of its last layer, and that tensor's number.
+
+    One of each network where several networks' evidence stands side by side.
 
     Raises
     ------
@@ -107,25 +115,32 @@ def with_features(content: bytes) -> tuple[bytes, int]:
     model = kinds.ModelT.InitFromObj(kinds.Model.GetRootAsModel(content, 0))
     graph = model.subgraphs[0]
     named = {o.name.decode(): o.tensorIndex for o in model.signatureDefs[0].outputs}
-    features = _last_layer_input(model, named["evidence" if "evidence" in named else "logits"])
-    graph.outputs = [*(int(o) for o in graph.outputs), features]
+    features = _last_layer_inputs(model, named["evidence" if "evidence" in named else "logits"])
+    graph.outputs = [*(int(o) for o in graph.outputs), *features]
     builder = flatbuffers.Builder(len(content))
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output()), features
 
 
-def _last_layer_input(model: Any, output: int) -> int:
-    """The tensor that goes into the last convolution or dense layer before `output`."""
+def _last_layer_inputs(model: Any, output: int) -> list[int]:
+    """The tensors that go into the last convolution or dense layer before `output`.
+
+    One of each that is joined on the way there.
+    """
     kinds = schema().BuiltinOperator
     layers = {getattr(kinds, name) for name in LAYERS}
     graph = model.subgraphs[0]
     made_by = {int(o): operation for operation in graph.operators for o in operation.outputs}
     while True:
         operation = made_by[int(output)]
-        code = model.operatorCodes[operation.opcodeIndex]
+        entry = model.operatorCodes[operation.opcodeIndex]
+        code = max(entry.builtinCode, entry.deprecatedBuiltinCode)
+        if code == kinds.CONCATENATION:
+            joined = (_last_layer_inputs(model, int(one)) for one in operation.inputs)
+            return [tensor for tensors in joined for tensor in tensors]
         output = int(operation.inputs[0])
-        if max(code.builtinCode, code.deprecatedBuiltinCode) in layers:
-            return output
+        if code in layers:
+            return [output]
 
 
 def schema() -> Any:

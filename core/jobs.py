@@ -325,9 +325,9 @@ def _history(job: Job, read: list[tuple[Path, Columns]]) -> History | None:
     parts, networks = [], []
     place = job.folder / "checkpoints"
     logged = dict(read)
-    begun: dict[Path, float] = {}
-    for path in logged:  # the latest last
-        begun.setdefault(path.parent.parent, path.stat().st_mtime)
+    begun: dict[Path, int] = {}
+    for number, path in enumerate(logged):  # the stage at work last
+        begun.setdefault(path.parent.parent, number)
     with_labels = sorted(
         (path for path in logged if path.parent.name.startswith("stage")),
         key=lambda path: (begun[path.parent.parent], path),

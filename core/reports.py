@@ -538,7 +538,8 @@ def fold_networks(found: dict[str, Any]) -> str:
         networks.append(f"{name} network: {words}")
     answering = found.get("answering", [])
     if answering and set(answering) != set(found["epochs"]):
-        networks.append(f"judged is what {listed(answering)} answer together")
+        together = " together" * (len(answering) > 1)
+        networks.append(f"judged are the answers of {listed(answering)}{together}")
     return (
         f"{'; '.join(networks)}. No epoch was chosen by what is judged, but the recipe was by "
         "validation speakers, among them actors 3, 6, 7 and 13 of the second fold"
@@ -767,7 +768,8 @@ class WholeRun:
 
 WHOLE_RUNS = (
     "Trainings as long as those that ship, each made once and in this order, beside the recipe of "
-    "its time: their sizes do not add up, and with other seeds they might come out otherwise."
+    "its time: their sizes do not add up, and with other seeds they might come out otherwise. "
+    "Some choose among the networks of one training."
 )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -896,6 +899,22 @@ def test_recipes_are_those_that_training_knows() -> None:
     voices = sum(1 + len(member.stages()) for member in voice.NETWORKS)
     assert jobs.STAGES["face-cnn"] == len(face.COMPACT.stages)
     assert jobs.STAGES["voice-cnn"] == voices
+
+
+def test_networks_stand_in_the_order_in_which_they_began(tmp_path: Path) -> None:
+    job = cast("jobs.Job", SimpleNamespace(folder=tmp_path))
+    order = ("narrow/stage1", "wide/stage1", "narrow/stage2", "wide/stage2", "deep/stage1")
+    for number, stage in enumerate(order):
+        path = job.folder / "checkpoints" / stage / "history.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"epoch,loss,val_score\n1,{number},0.5\n")
+        os.utime(path, (1e9 + number, 1e9 + number))
+    history = jobs._history(job, jobs._read(job))
+    assert history
+    assert history.network == ("narrow", "narrow", "wide", "wide", "deep")
+    assert [name for name, _ in history.networks] == ["narrow", "wide", "deep"]
+    assert history.columns["loss"].tolist() == [0, 2, 1, 3, 4]
+    assert history.columns["epoch"].tolist() == [1, 2, 3, 4, 5]
 
 
 def test_a_run_is_stopped_resumed_finished_and_deleted(

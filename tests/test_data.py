@@ -32,6 +32,7 @@ from core.predictions import read_predictions
 from core.ui import datasets, explorer, owner, wall
 from core.voice.activity import prosody
 from core.voice.change import shift_in_time
+from core.voice.tensor import voice_input
 from tests import data_makers
 from tests.media_makers import wav
 from training import fer2013, fetch, prepare, voices
@@ -496,7 +497,7 @@ def test_embeddings_are_what_the_last_layer_reads() -> None:
     info = models.find("face")
     embedder, model = Embedder(info), Model(info)
     faces = np.random.default_rng(5).integers(0, 255, (16, 48, 48), np.uint8)
-    features, outputs = embedder._run(face_tensor(faces))
+    (features,), outputs = embedder._run(face_tensor(faces))
     assert (outputs["evidence"] == model(face_tensor(faces))["evidence"]).all()
     assert embedder.faces(faces) == pytest.approx(features.mean(axis=(1, 2)), abs=1e-5)
     # The last layer is linear: one matrix leads from the features to the evidence.
@@ -515,6 +516,26 @@ def test_the_voice_has_an_embedding_of_one_size() -> None:
     assert len(sizes) == 1
 
 
+def test_all_networks_that_answer_as_one_are_in_the_embedding_of_a_voice() -> None:
+    info = models.find("voice")
+    embedder = Embedder(info)
+    samples = np.random.default_rng(5).normal(0, 0.1, 30 * 16_000).astype(np.float32)
+    features, outputs = embedder._run(voice_input(info)(samples)[0])
+    of_one = 4
+    steps, heads = outputs["scores"].shape[1:]
+    assert len(features) == heads // of_one == 2
+    parts = []
+    for number, one in enumerate(features):
+        own = slice(of_one * number, of_one * (number + 1))
+        # Its last layer is linear: one matrix leads from its features to its evidence.
+        x = np.c_[one.reshape(steps, -1), np.ones(steps)]
+        y = outputs["evidence"][0, :, own].reshape(steps, -1)
+        assert np.var(y - x @ np.linalg.lstsq(x, y)[0]) < 0.01 * np.var(y)
+        attention = models.probabilities(outputs["scores"][0, :, own].T).mean(axis=0)
+        parts.append(attention @ x[:, :-1])
+    assert embedder.voice(samples) == pytest.approx(np.concatenate(parts), abs=1e-4)
+
+
 def test_a_spoilt_network_is_no_embedder(tmp_path: Path) -> None:
     info = models.find("face")
     folder = Path(shutil.copytree(info.folder, tmp_path / info.name))
@@ -527,7 +548,7 @@ def test_a_spoilt_network_is_no_embedder(tmp_path: Path) -> None:
 
 def test_features_are_added_without_touching_the_answers() -> None:
     content = (models.find("face").folder / "model.tflite").read_bytes()
-    changed, tensor = with_features(content)
+    changed, (tensor,) = with_features(content)
     assert tensor > 0
     assert abs(len(changed) - len(content)) < 0.05 * len(content)
 
@@ -863,8 +884,13 @@ def test_neighbours_by_a_map_of_another_file_are_marked(
     assert STALE in warned(opened("data_quality", picture=name))
 
 
-def test_a_map_of_the_file_that_ships_is_not_marked() -> None:
-    assert "another file" not in warned(opened("data_map"))
+@pytest.mark.parametrize("task", ["face", "voice"])
+def test_a_map_of_the_file_that_ships_is_not_marked(task: models.Task) -> None:
+    info = models.find(task)
+    assert read_map(info).model_sha256 == info.sha256
+    app = opened("data_map", model=info.name)
+    assert info.name in words(app)
+    assert "another file" not in warned(app)
 
 
 def test_the_points_of_the_map_are_also_a_list() -> None:

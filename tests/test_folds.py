@@ -149,7 +149,7 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     assert f"narrow network: {told}" in text
     assert "then 2 taught by what narrow and wide answered; deep network: 2 epochs without" in text
     assert "other four folds, all with labels taught by what narrow and wide answered; ju" in text
-    assert "judged is what narrow and deep answer together. no epoch" in text
+    assert "judged are the answers of narrow and deep together. no epoch" in text
     path = models / "voice-cnn" / "folds.json"
     (other,) = [x for x in reports.read_other_splits(read_info(path.parent)) if "folds" in x.name]
     assert told.replace("narrow network: ", "") in other.note
@@ -170,7 +170,9 @@ def test_every_actor_is_judged_once_by_a_network_that_never_heard_them(
     found = json.loads((models / "voice-cnn" / "folds.json").read_text())
     assert (found["answering"], found["taught_by"]) == (["narrow", "wide"], {})
     assert set(found["epochs"]) == {"narrow", "wide"}
-    assert "judged is" not in reports.fold_networks(found)
+    assert "judged are" not in reports.fold_networks(found)
+    alone = reports.fold_networks({**found, "answering": ["wide"]})
+    assert "; judged are the answers of wide. No epoch" in alone
 
 
 def test_a_network_that_is_not_there_is_said(data: Path, models: Path, capsys) -> None:
@@ -252,7 +254,7 @@ def test_other_ways_to_divide_are_read_and_drawn(models: Path) -> None:
         in found[1].note
     )
     test = reports.read_evaluation(info).splits["test"]
-    assert "judged is" not in found[1].note  # all of them, as far as the file says
+    assert "judged are" not in found[1].note  # all of them, as far as the file says
     gain = 100 * (0.9 - test.unweighted_average_recall)
     title = plots.other_splits(found, test).layout.title.text
     assert title == f"A split that leaks would claim {gain:+.1f} points of average recall"

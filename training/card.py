@@ -32,7 +32,8 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
         f"{card['data']}.",
         _how_far(card),
         _beforehand(card),
-        f"`{card.get('command') or _usual_command(card)}`: {card['epochs']} epochs, "
+        f"`{card.get('command') or _usual_command(card)}`: {card['epochs']} epochs"
+        f"{' of what ships' if card.get('teachers') else ''}, "
         + ", then ".join(_stages(card["stages"]))
         + f"; {_seeds(card)}, "
         f"{card['wall_time_hours']:.1f} h{_of_it(card)} on {card['hardware']}; "
@@ -72,8 +73,8 @@ def _of_it(card: dict[str, Any]) -> str:
         return f", {before['wall_time_hours']:.1f} h of it for {before['network']},"
     if teachers := card.get("teachers"):
         hours = sum(teacher["wall_time_hours"] for teacher in teachers)
-        names = listed([teacher["network"] for teacher in teachers])
-        return f", {hours:.1f} h of it for {names},"
+        names = listed([f"{teacher['network']}'s" for teacher in teachers])
+        return f", {names} {hours:.1f} h among them,"
     return ""
 
 
@@ -125,8 +126,8 @@ def _beforehand(card: dict[str, Any]) -> str:
         fared = [
             f"the {one['network']} network, {one['epochs']} epochs, "
             + ", then ".join(_stage(stage) for stage in one["stages"])
-            + f"; {_seeds(one)}, commit `{one['git_commit']}`, after which its mean recall on "
-            f"validation data was {one['validation_score']:.1%}"
+            + f"; {_seeds(one)}, commit `{one['git_commit']}`; the recall on validation data by "
+            f"which its epoch was chosen came to {one['validation_score']:.1%}"
             for one in teachers
         ]
         parts.append(f"What also taught but does not ship: {'; '.join(fared)}.")

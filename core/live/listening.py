@@ -35,9 +35,10 @@ HALF_LIFE_SECONDS = 0.7
 # once there is enough after it to judge by, and a label gives way easily in a fresh phrase and
 # hardly later. The network sees 1.7 s to either side of a step, so a fresh phrase goes through it
 # alone: it would hear the old tone in it. On pairs of clips of validation speakers (`python -m core
-# bench --tones validation`) 62% of new tones are named within a second and half of them after 0.90
-# s, at 19 changes of the label a minute in one tone, which is right in 57% of the windows. With
-# what was said before in sight it was 45%, 1.15 s, 14 changes and 59%; with every phrase alone that
+# bench --tones validation`) 59% of new tones are named within a second and half of them after 0.86
+# s, at 27 changes of the label a minute in one tone, which is right in 56% of the windows. The
+# choices below were made with the model before, where it was 62%, 0.90 s, 19 and 57%. With what was
+# said before in sight it was 45%, 1.15 s, 14 changes and 59%; with every phrase alone that
 # counts by itself, not only fresh ones, 62%, 0.90 s, 20 and 56%, and from 0.55 s on 64%, 0.87 s, 25
 # and 54%. The rest was chosen with a voice model before: 49%, 1.02 s, 17 changes and 56%. Counting
 # phrases by themselves from 0.8 s on and calling them fresh until 1.6 s gave 43%, 1.10 s and 18
