@@ -888,7 +888,9 @@ def test_neighbours_by_a_map_of_another_file_are_marked(
 def test_a_map_of_the_file_that_ships_is_not_marked(task: models.Task) -> None:
     info = models.find(task)
     assert read_map(info).model_sha256 == info.sha256
-    app = opened("data_map", model=info.name)
+    app = opened("data_map")
+    app.selectbox(key="model").set_value(info.name).run()
+    calm(app)
     assert info.name in words(app)
     assert "another file" not in warned(app)
 
