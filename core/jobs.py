@@ -325,12 +325,10 @@ def _history(job: Job, read: list[tuple[Path, Columns]]) -> History | None:
     parts, networks = [], []
     place = job.folder / "checkpoints"
     logged = dict(read)
-    begun: dict[Path, int] = {}
-    for number, path in enumerate(logged):  # the stage at work last
-        begun.setdefault(path.parent.parent, number)
+    begun = [*dict.fromkeys(path.parent.parent for path in logged)]
     with_labels = sorted(
         (path for path in logged if path.parent.name.startswith("stage")),
-        key=lambda path: (begun[path.parent.parent], path),
+        key=lambda path: (begun.index(path.parent.parent), path),
     )
     for number, path in enumerate(with_labels):
         columns = logged[path]

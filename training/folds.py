@@ -169,17 +169,7 @@ def first_round(
     ends = []
     for number, pool in enumerate(learnt):
         print(f"{member.name} network, fold {number + 1} of {len(learnt)}", flush=True)
-        ends.append(
-            voice.train_stage(
-                member.built(build),
-                pool,
-                run / member.name / f"fold{number + 1}",
-                _stages(member)[1],
-                start,
-                FOLD_SHARE,
-                keep="last",
-            )
-        )
+        ends.append(_learn_fold(build, member, 1, pool, run, number, start))
     return ends
 
 
@@ -204,18 +194,8 @@ def taught_by(
     found = []
     for number, (teachers, pool) in enumerate(zip(ends, learnt, strict=True)):
         print(f"{student.name} network, fold {number + 1} of {len(learnt)}", flush=True)
-        found.append(
-            voice.train_stage(
-                student.built(build),
-                pool,
-                run / student.name / f"fold{number + 1}-taught-by-{'-'.join(teachers)}",
-                _stages(student)[1],
-                start,
-                FOLD_SHARE,
-                keep="last",
-                taught=voice.answers_together(build, teachers, pool, None),
-            )
-        )
+        taught = voice.answers_together(build, teachers, pool, None)
+        found.append(_learn_fold(build, student, 1, pool, run, number, start, [*teachers], taught))
     return found
 
 
@@ -237,17 +217,42 @@ def second_round(
     ends = {}
     for member in members:
         print(f"{member.name} network, second round of fold {number + 1}", flush=True)
-        ends[member.name] = voice.train_stage(
-            member.built(build),
-            learnt,
-            run / member.name / f"fold{number + 1}-taught-by-{'-'.join(weights)}",
-            _stages(member)[2],
-            weights[member.name],
-            FOLD_SHARE,
-            keep="last",
-            taught=taught,
+        start = weights[member.name]
+        ends[member.name] = _learn_fold(
+            build, member, 2, learnt, run, number, start, [*weights], taught
         )
     return ends
+
+
+def _learn_fold(
+    build: Callable[..., keras.Model],
+    member: voice.Member,
+    stage: int,
+    learnt: voices.Voices,
+    run: Path,
+    number: int,
+    start: Path,
+    teachers: Sequence[str] = (),
+    taught: voice.Taught | None = None,
+) -> Path:
+    """One network's weights after stage `stage` of its plan on fold `number`, both from 0.
+
+    Parameters
+    ----------
+    learnt : the fold's training data. start : weights to go on from. teachers : their names, if it
+        is `taught`.
+    """
+    by = f"-taught-by-{'-'.join(teachers)}" if teachers else ""
+    return voice.train_stage(
+        member.built(build),
+        learnt,
+        run / member.name / f"fold{number + 1}{by}",
+        _stages(member)[stage],
+        start,
+        FOLD_SHARE,
+        keep="last",
+        taught=taught,
+    )
 
 
 def lasting(member: voice.Member, epochs: Epochs) -> voice.Member:
@@ -298,7 +303,7 @@ def measured(
     rows = []
     for part, given, recall in zip(judged, answers, recalls, strict=True):
         interval = bootstrap_interval(
-            part.labels, given, unweighted_average_recall, speakers=_speakers(part)
+            part.labels, given, unweighted_average_recall, speakers=voices.speakers_of(part.clips)
         )
         rows.append(
             {
@@ -321,7 +326,7 @@ def measured(
     together = summary(
         probabilities(np.concatenate(logits)),
         np.concatenate([part.labels for part in judged]),
-        np.concatenate([_speakers(part) for part in judged]),
+        np.concatenate([voices.speakers_of(part.clips) for part in judged]),
     )
     return {
         "folds": rows,
@@ -329,10 +334,6 @@ def measured(
         "mean_unweighted_average_recall_95": [round(max(0.0, low), 4), round(min(1.0, high), 4)],
         "all": together,
     }
-
-
-def _speakers(data: voices.Voices) -> NDArray[np.str_]:
-    return np.array([f"{clip.corpus}/{clip.speaker}" for clip in data.clips])
 
 
 def _mean_recall_of_drawn(

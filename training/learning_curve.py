@@ -220,8 +220,7 @@ def _short_voice(
     measured = {}
     for split, part in judged.items():
         p = probabilities(voice.predicted_logits(network, part))
-        speakers = np.array([f"{clip.corpus}/{clip.speaker}" for clip in part.clips])
-        measured[split] = _kept(summary(p, part.labels, speakers))
+        measured[split] = _kept(summary(p, part.labels, voices.speakers_of(part.clips)))
     return clips, measured
 
 

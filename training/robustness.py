@@ -193,7 +193,7 @@ def _voice_measures(model: Model, data: Path) -> dict[str, Any]:
         print("no voice of training speakers for the babble, which is not tried", flush=True)
         del corruptions["babble"]
 
-    speakers = np.array([f"{clip.corpus}/{clip.speaker}" for clip in heard.clips])
+    speakers = voices.speakers_of(heard.clips)
 
     def measure(chosen: list[Samples]) -> dict[str, Any]:
         answers = np.array([_answer(samples, model) for samples in chosen])

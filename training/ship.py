@@ -70,10 +70,12 @@ def ship(
     measurements go into `model.json`.
     """
     recipe = RECIPES[name]
-    trained, taught_by = (
-        {one: finished_stages(run / one, stages or recipe.rounds.get(one)) for one in networks}
-        for networks in (recipe.members, recipe.teachers)
-    )
+    done = {
+        one: finished_stages(run / one, stages or recipe.rounds.get(one))
+        for one in (*recipe.members, *recipe.teachers)
+    }
+    trained = {member: done[member] for member in recipe.members}
+    taught_by = {teacher: done[teacher] for teacher in recipe.teachers}
     network = together(
         [
             rebuild(name, trained[member][-1] / "best.weights.h5", **arguments)
@@ -250,11 +252,18 @@ def _grown_from(recipe: Recipe, states: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "forerunner": {
             "network": recipe.forerunner,
-            "epochs": sum(state["epoch"] for state in states),
-            "validation_score": round(states[-1]["best"], 4),
-            "wall_time_hours": _hours(states),
-            "stages": [state["recipe"] for state in states],
+            **_went_through(states),
         }
+    }
+
+
+def _went_through(states: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the card says of a network that does not ship itself, by its stages."""
+    return {
+        "epochs": sum(state["epoch"] for state in states),
+        "validation_score": round(states[-1]["best"], 4),
+        "wall_time_hours": _hours(states),
+        "stages": [state["recipe"] for state in states],
     }
 
 
@@ -267,11 +276,8 @@ def _taught_by(run: Path, teachers: dict[str, list[Path]]) -> dict[str, Any]:
             {
                 "network": name,
                 **_without_labels(run, [name]),
-                "epochs": sum(state["epoch"] for state in states),
-                "validation_score": round(states[-1]["best"], 4),
-                "wall_time_hours": _hours(states),
+                **_went_through(states),
                 "git_commit": states[-1]["git_commit"],
-                "stages": [state["recipe"] for state in states],
             }
         )
     return {"teachers": found} if found else {}

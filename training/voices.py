@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -105,6 +105,11 @@ class Clip:
     @property
     def label(self) -> int:
         return INDEX[self.emotion]
+
+
+def speakers_of(clips: Sequence[Clip]) -> NDArray[np.str_]:
+    """(n,) `corpus/speaker` of each clip, as intervals take them (`training.measures`)."""
+    return np.array([f"{clip.corpus}/{clip.speaker}" for clip in clips])
 
 
 def parse(corpus: str, path: PurePosixPath) -> tuple[str, str] | None:

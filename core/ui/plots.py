@@ -673,9 +673,8 @@ def robustness_rows(found: Robustness) -> Rows:
     points = [("clean", found.clean)]
     points += [(name, point) for name, steps in found.corruptions.items() for point in steps]
     for name, point in points:
-        low, high = point.accuracy_95 or (None, None)
-        row = {"corruption": name, **vars(point), "accuracy_low": low, "accuracy_high": high}
-        del row["accuracy_95"]
+        row = {"corruption": name, **vars(point)}
+        row["accuracy_low"], row["accuracy_high"] = row.pop("accuracy_95") or (None, None)
         rows.append(row)
     return rows
 
