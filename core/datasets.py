@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+from core.labels import EMOTIONS
 from core.models import Task
 
 
@@ -86,7 +89,7 @@ CORPORA = ("ravdess", "crema_d", "savee", "tess")
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "fer2013": ("fer2013", "fer-2013"),
     "ravdess": ("ravdess", "ravdess-emotional-speech-audio", "audio-speech-actors-01-24"),
-    "crema_d": ("crema-d", "cremad"),
+    "crema_d": ("crema-d", "cremad", "crema"),
     "savee": ("savee", "surrey-audiovisual-expressed-emotion-savee"),
     "tess": (
         "tess",
@@ -96,6 +99,23 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
 }
 """The names under which a set goes round, as `_plain` writes them: its own, that of Kaggle's
 download, that of the folder or zip inside it. Where several are there, the first one counts."""
+
+_NAMELESS = re.compile(r"archive(-?\(\d+\)|-\d+)?(\.zip)?")
+"""How Kaggle's pages call the download of any set, and browsers and file managers the next one."""
+_SIGNS = {
+    name: re.compile(sign)
+    for name, sign in {
+        "fer2013": (
+            rf".*(train|test)/({'|'.join(EMOTIONS)})/"
+            r"((training|publictest|privatetest)_|im)\d+\.(png|jpe?g)|(.*/)?fer2013\.csv"
+        ),
+        "ravdess": r"(.*/)?03-01(-\d\d){5}\.\w+",
+        "crema_d": r"(.*/)?\d{4}_[a-z]{3}_[a-z]{3}_[a-z]{2}\.\w+",
+        "savee": r"(.*/)?(dc|je|jk|kl)[_/][a-z]{1,2}\d\d\.\w+",
+        "tess": r"(.*/)?(oaf?|yaf)_[a-z]+_[a-z]+\.\w+",
+    }.items()
+}
+"""What files of each set, and of no other, are called, in lower case."""
 
 
 def set_of(example: str, task: Task) -> tuple[str, str]:
@@ -127,8 +147,9 @@ def locate(data: Path | str, name: str) -> Path | None:
 
     Where several could be meant, the first of these counts: `data` itself under the project's own
     name; `data/name`; `data/name.zip`; `data` itself under another of `SPELLINGS`; what lies in
-    `data` under each of them in turn, a folder before a zip. Upper and lower case are alike.
-    Returns None when it is not there.
+    `data` under each of them in turn, a folder before a zip; `data` itself, or what lies in it,
+    under a name that says nothing (`archive.zip`, `archive (1).zip`), if files in it are called as
+    the set's are. Upper and lower case are alike. Returns None when it is not there.
     """
     data = Path(data)
     if data.name.lower() in (name, f"{name}.zip") and _exists(data):
@@ -143,7 +164,29 @@ def locate(data: Path | str, name: str) -> Path | None:
     for entry in sorted(found, key=lambda entry: (known.index(_plain(entry)), entry)):
         if _exists(data / entry):  # not a link to nowhere
             return data / entry
+    nameless = [data, *(data / entry for entry in sorted(_entries(data)))]
+    for place in nameless:
+        if _NAMELESS.fullmatch(_plain(place.name)) and name in _held(place):
+            return place
     return None
+
+
+def _held(place: Path) -> frozenset[str]:
+    """The data sets in a folder or zip, by what its files are called."""
+    try:
+        return _held_since(place, place.stat().st_mtime)
+    except (OSError, ValueError):
+        return frozenset()
+
+
+@lru_cache(maxsize=64)
+def _held_since(place: Path, changed: float) -> frozenset[str]:
+    """`_held`; looked at anew when the place has `changed`."""
+    try:
+        names = [name.lower() for name in Files(place).names]
+    except DataSetError:
+        return frozenset()
+    return frozenset(name for name, sign in _SIGNS.items() if any(map(sign.fullmatch, names)))
 
 
 def _exists(path: Path) -> bool:

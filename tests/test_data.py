@@ -315,6 +315,7 @@ def test_a_spoilt_row_of_fer2013_is_named(tmp_path: Path) -> None:
         ("CREMA-D", "crema_d"),
         ("CREMA_D.zip", "crema_d"),
         ("CremaD", "crema_d"),
+        ("Crema", "crema_d"),
         ("SAVEE", "savee"),
         ("TESS", "tess"),
         ("TESS Toronto emotional speech set data", "tess"),
@@ -360,6 +361,69 @@ def test_the_projects_own_names_count_before_all_others(tmp_path: Path) -> None:
     assert locate(data, "crema_d") == data
     (data / "crema_d.zip").touch()
     assert locate(data, "crema_d") == data / "crema_d.zip"
+
+
+NAMES = {
+    "fer2013": ("train/angry/Training_3908.jpg", "test/sad/im12.png", "data/fer2013.csv"),
+    "ravdess": ("Actor_01/03-01-05-01-01-01-01.wav", "x/Actor_24/03-01-08-02-02-02-24.wav"),
+    "crema_d": ("AudioWAV/1001_DFA_ANG_XX.wav", "sounds/1091_WSI_SAD_HI.wav"),
+    "savee": ("ALL/DC_a01.wav", "AudioData/KL/su15.wav"),
+    "tess": (
+        "TESS data/OAF_Fear/OAF_back_fear.wav",
+        "sounds/YAF_youth_ps.wav",
+        "OA_bite_neutral.wav",
+    ),
+}
+"""What files of each set are called, in one layout or another."""
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    "name", ["archive", "archive (1)", "archive(2)", "Archive (3)", "archive-4"]
+)
+def test_a_download_without_a_name_is_known_by_what_is_in_it(
+    name: str, zipped: bool, tmp_path: Path
+) -> None:
+    for number, (known, files) in enumerate(NAMES.items()):
+        for layout, file in enumerate(files):
+            folder = tmp_path / f"{number}-{layout}"
+            inside = folder / name / file
+            inside.parent.mkdir(parents=True)
+            inside.touch()
+            place = folder / name
+            if zipped:
+                shutil.make_archive(str(place), "zip", place)
+                shutil.rmtree(place)
+                place = folder / f"{name}.zip"
+            for data in (folder, place):
+                assert present(data) == (known,)
+                assert locate(data, known) == place
+
+
+def test_one_download_may_hold_several_sets_and_names_count_before_it(tmp_path: Path) -> None:
+    sound = data_makers.tone(200, 0.6)
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        for known in ("ravdess", "crema_d", "savee", "tess"):
+            archive.writestr(NAMES[known][0], sound)
+    assert present(tmp_path) == ("ravdess", "crema_d", "savee", "tess")
+    assert [clip.path for clip in voices.clips(tmp_path)] == [
+        NAMES[known][0] for known in ("ravdess", "crema_d", "savee", "tess")
+    ]
+    (tmp_path / "TESS").mkdir()
+    assert locate(tmp_path, "tess") == tmp_path / "TESS"
+
+
+def test_a_download_of_something_else_is_no_set(tmp_path: Path) -> None:
+    for name in ("train/angry/0.jpg", "train/cats/im0.png", "AudioWAV/notes.wav", "1_a_b_c.wav"):
+        (tmp_path / "archive" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "archive" / name).touch()
+    (tmp_path / "archive (1).zip").write_bytes(b"PK damaged")
+    (tmp_path / "archive (2).zip").symlink_to(tmp_path / "nowhere")
+    assert present(tmp_path) == ()
+    # Once it is there, it is found without a restart.
+    with zipfile.ZipFile(tmp_path / "archive (1).zip", "w") as archive:
+        archive.writestr(NAMES["savee"][0], b"")
+    assert present(tmp_path) == ("savee",)
 
 
 @pytest.mark.parametrize("name", ["missing", "a file", "no\0path"])
