@@ -180,15 +180,16 @@ def _beginner() -> keras.Model:
 
 
 _NOTHING_YET = Schedule(
-    epochs=14,
-    decay_epochs=22,
+    epochs=10,
+    decay_epochs=50,
     learning_rate=0.05,
     warmup_epochs=1.0,
+    weight_decay=5e-3,
     label_smoothing=0.0,
     dtype_policy="float32",
 )
 """What gets an EfficientNet going from random weights: SGD rather than Adamax, and faces little
-changed, of the smallest size it takes."""
+changed, of the smallest size it takes. The decay is that of `_DECAYED`."""
 
 SMALL_FIRST = Forerunner(
     "EfficientNetB0",
@@ -196,23 +197,19 @@ SMALL_FIRST = Forerunner(
     (
         Stage(_NOTHING_YET, 32, GENTLE),
         Stage(
-            replace(
-                _NOTHING_YET,
-                epochs=6,
-                decay_epochs=None,
-                learning_rate=0.02,
-                warmup_epochs=0.2,
-            ),
-            32,
-            GENTLE,
+            replace(_NOTHING_YET, epochs=36, decay_epochs=None, warmup_epochs=0.5),
+            FACE_SIZE,
+            STRONG,
         ),
     ),
     then=Stage(
-        replace(_ADAMAX, epochs=2, batch_size=128, learning_rate=5e-4, warmup_epochs=0.2),
-        32,
+        replace(_ADAMAX, epochs=3, batch_size=128, learning_rate=2e-4, warmup_epochs=0.2),
+        FACE_SIZE,
         KERAS,
     ),
 )
+"""Most of its epochs see faces of the size that they have. An EfficientNet that saw them at 32
+pixels alone, for 20 epochs, came to 51.4% on validation faces."""
 
 PAPER = Course(
     (
