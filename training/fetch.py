@@ -58,7 +58,7 @@ def fetch(name: str, data: Path) -> str:
 
 def _download(name: str, source: Source, target: Path) -> None:
     """Copy what kagglehub downloads to `target`."""
-    by_hand = f"get {name} from {source.page} and put its zip or folder at {target}"
+    by_hand = f"get {name} from {source.page} and put its zip or folder into {target.parent}"
     try:
         import kagglehub
     except ImportError:
