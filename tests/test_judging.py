@@ -20,6 +20,7 @@ from tests.data_makers import crema_d, fer2013, ravdess, tone
 from tests.media_makers import wav
 from training import adversarial, fairness, fusion, robustness, voices
 from training import map as layout
+from training import report as reporting
 from training.__main__ import main
 from training.evaluate import Answers, judged
 from training.files import DataSetError
@@ -178,6 +179,7 @@ def test_faces_that_robustness_leaves_out_are_told_and_counted(
     assert "left out of FER2013's test: 1\n  test/sad/PrivateTest_90001.png" in said
     assert (found["n"], found["left_out"]) == (12, 1)
     assert "PrivateTest_90001.png" in found["left_out_names"][0]
+    assert "drawn_from" not in found
     assert found["model_sha256"] == model.info.sha256
     for step in (found["clean"], *found["corruptions"]["noise"]):
         low, high = step["accuracy_95"]
@@ -185,6 +187,21 @@ def test_faces_that_robustness_leaves_out_are_told_and_counted(
         assert low < high
     with pytest.raises(DataSetError, match="FER2013's test holds only happy; at least two"):
         robustness.robustness(model, only_happy(tmp_path / "happy"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_robustness_of_some_faces_is_said_to_be_of_so_many(tmp_path: Path) -> None:
+    info = find("face")
+    data = spoilt_faces(tmp_path / "spoilt")
+    found = robustness.robustness(Model(info), data, faces=5)
+    assert (found["n"], found["drawn_from"]) == (5, 12)
+    assert found["command"].endswith("report face-cnn --data PATH --faces 5")
+    assert "Accuracy on 5 test examples of 12, drawn at random, " in reporting._robustness(
+        info, found
+    )
+    same = robustness.robustness(Model(info), data, faces=5)
+    assert same == found
+    assert robustness.robustness(Model(info), data, faces=12)["n"] == 12
 
 
 @pytest.mark.usefixtures("quick")

@@ -88,6 +88,11 @@ def _parser() -> argparse.ArgumentParser:
         "report", help="measure robustness and fairness, write models/REPORT.md"
     )
     report.add_argument("names", nargs="*", metavar="NAME", help="models to measure; all")
+    report.add_argument(
+        "--faces",
+        type=_positive,
+        help="how many test faces to make worse; all, which takes hours of large networks",
+    )
     report.set_defaults(run_command=_report)
 
     attack = commands.add_parser(
@@ -388,7 +393,7 @@ def _report(parsed: argparse.Namespace) -> None:
     names = parsed.names or [info.name for info in installed(models)[0]]
     for name in names:
         try:
-            measure(read_info(models / name), parsed.data)
+            measure(read_info(models / name), parsed.data, parsed.faces)
         except DataSetError as error:
             if parsed.names:
                 raise

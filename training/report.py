@@ -44,15 +44,15 @@ OVER_CLIPS = "clips and not speakers, so that they are too narrow for voices of 
 """What some intervals are over, unlike what the head of the report says of all others."""
 
 
-def measure(info: ModelInfo, data: Path) -> None:
-    """Write `robustness.json` and `fairness.json` of a model.
+def measure(info: ModelInfo, data: Path, faces: int | None = None) -> None:
+    """Write `robustness.json`, of at most so many `faces`, and `fairness.json` of a model.
 
     Raises
     ------
     DataSetError
         When what the model is judged on is not there; both files stay as they are then.
     """
-    fair, robust = fairness(info, data), robustness(Model(info), data)
+    fair, robust = fairness(info, data), robustness(Model(info), data, faces)
     write_json(info.folder / "fairness.json", fair)
     write_json(info.folder / "robustness.json", robust)
 
@@ -403,7 +403,8 @@ def _robustness(info: ModelInfo, found: dict[str, Any]) -> str:
     for name, steps in found["corruptions"].items():
         cells = [f"{_with_interval(step, 'accuracy')}, {step['setting']}" for step in steps]
         rows.append([name, *cells])
-    examples = f"{found['n']:,} test examples"
+    drawn = f" of {found['drawn_from']:,}, drawn at random" if "drawn_from" in found else ""
+    examples = f"{found['n']:,} test examples{drawn}"
     if info.task == "voice":
         corpora = listed([DATA_SETS[c] for c in found.get("corpora", SEVERAL_SPEAKERS)])
         some = f"at most {CLIPS_PER_CELL} clips of each emotion in each of {corpora}"
