@@ -123,7 +123,7 @@ def test_the_course_grows_its_pictures_with_adamax() -> None:
     before = face.PAPER.forerunner
     assert before is not None
     assert before.name == RECIPES[NAME].forerunner
-    assert [stage.size for stage in (*before.stages, before.then)] == [32, 48, 48]
+    assert [stage.size for stage in (*before.stages, before.then)] == [32, 48, 48, 48]
     for stage in (before.then, *face.PAPER.stages):
         assert stage.schedule.optimiser == "adamax"
         assert stage.schedule.label_smoothing == 0

@@ -201,9 +201,20 @@ SMALL_FIRST = Forerunner(
             FACE_SIZE,
             STRONG,
         ),
+        Stage(
+            replace(
+                _NOTHING_YET,
+                epochs=8,
+                decay_epochs=None,
+                learning_rate=0.02,
+                warmup_epochs=0.2,
+            ),
+            FACE_SIZE,
+            GENTLE,
+        ),
     ),
     then=Stage(
-        replace(_ADAMAX, epochs=3, batch_size=128, learning_rate=2e-4, warmup_epochs=0.2),
+        replace(_ADAMAX, epochs=2, batch_size=128, learning_rate=2e-4, warmup_epochs=0.2),
         FACE_SIZE,
         KERAS,
     ),
