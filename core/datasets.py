@@ -7,7 +7,6 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from core.labels import EMOTIONS
@@ -102,20 +101,25 @@ download, that of the folder or zip inside it. Where several are there, the firs
 
 _NAMELESS = re.compile(r"archive(-?\(\d+\)|-\d+)?(\.zip)?")
 """How Kaggle's pages call the download of any set, and browsers and file managers the next one."""
-_SIGNS = {
-    name: re.compile(sign)
-    for name, sign in {
+_FACES = rf"(?i:{'|'.join(EMOTIONS)})/"
+_SOUND = r"\.(?i:wav|ogg|flac|mp3|m4a|opus|webm)"
+_SIGNS: dict[str, tuple[re.Pattern[str], ...]] = {
+    name: tuple(re.compile(rf"(.*/)?{sign}") for sign in signs)
+    for name, signs in {
         "fer2013": (
-            rf".*(train|test)/({'|'.join(EMOTIONS)})/"
-            r"((training|publictest|privatetest)_|im)\d+\.(png|jpe?g)|(.*/)?fer2013\.csv"
+            rf"{_FACES}(Training|PublicTest|PrivateTest)_\d+\.(?i:png|jpe?g)",
+            rf"(?i:train)/{_FACES}im\d+\.(?i:png|jpe?g)",
+            rf"(?i:test)/{_FACES}im\d+\.(?i:png|jpe?g)",
+            r"fer2013\.csv",
         ),
-        "ravdess": r"(.*/)?03-01(-\d\d){5}\.\w+",
-        "crema_d": r"(.*/)?\d{4}_[a-z]{3}_[a-z]{3}_[a-z]{2}\.\w+",
-        "savee": r"(.*/)?(dc|je|jk|kl)[_/][a-z]{1,2}\d\d\.\w+",
-        "tess": r"(.*/)?(oaf?|yaf)_[a-z]+_[a-z]+\.\w+",
+        "ravdess": (rf"03-01-0[1-8](-\d\d){{4}}{_SOUND}",),
+        "crema_d": (rf"\d{{4}}_[A-Z]{{3}}_(ANG|DIS|FEA|HAP|NEU|SAD)_[A-Z]{{1,2}}{_SOUND}",),
+        "savee": (rf"(DC|JE|JK|KL)[_/](a|d|f|h|n|sa|su)\d\d{_SOUND}",),
+        "tess": (rf"(OAF?|YAF)_[a-z]+_(?i:angry|disgust|fear|happy|neutral|ps|sad){_SOUND}",),
     }.items()
 }
-"""What files of each set, and of no other, are called, in lower case."""
+"""What the files of each set are called, in one layout or another. Of FER2013 in `train` and
+`test`, numbered alone, both have to be there: other people's pictures lie in such folders too."""
 
 
 def set_of(example: str, task: Task) -> tuple[str, str]:
@@ -149,7 +153,8 @@ def locate(data: Path | str, name: str) -> Path | None:
     name; `data/name`; `data/name.zip`; `data` itself under another of `SPELLINGS`; what lies in
     `data` under each of them in turn, a folder before a zip; `data` itself, or what lies in it,
     under a name that says nothing (`archive.zip`, `archive (1).zip`), if files in it are called as
-    the set's are. Upper and lower case are alike. Returns None when it is not there.
+    the set's are, the first of them by name. Upper and lower case of the names are alike. Returns
+    None when it is not there.
     """
     data = Path(data)
     if data.name.lower() in (name, f"{name}.zip") and _exists(data):
@@ -171,22 +176,35 @@ def locate(data: Path | str, name: str) -> Path | None:
     return None
 
 
+_held_before: dict[tuple[Path, float], frozenset[str]] = {}
+
+
 def _held(place: Path) -> frozenset[str]:
-    """The data sets in a folder or zip, by what its files are called."""
+    """The data sets in a folder or zip, by what its files are called.
+
+    Kept until the place changes. Not of a folder in which there was none: it may be filling up,
+    which a folder's own date does not tell.
+    """
     try:
-        return _held_since(place, place.stat().st_mtime)
-    except (OSError, ValueError):
+        key = place, place.stat().st_mtime
+        if key not in _held_before:
+            names = Files(place).names
+            found = frozenset(name for name in _SIGNS if _signed(name, names))
+            if not found and place.is_dir():
+                return found
+            _held_before[key] = found
+        return _held_before[key]
+    except (DataSetError, OSError, ValueError):  # as of `_exists`
         return frozenset()
 
 
-@lru_cache(maxsize=64)
-def _held_since(place: Path, changed: float) -> frozenset[str]:
-    """`_held`; looked at anew when the place has `changed`."""
-    try:
-        names = [name.lower() for name in Files(place).names]
-    except DataSetError:
-        return frozenset()
-    return frozenset(name for name, sign in _SIGNS.items() if any(map(sign.fullmatch, names)))
+def _signed(name: str, files: list[str]) -> bool:
+    """Whether `files` are called as those of a data set are."""
+    met = [any(map(sign.fullmatch, files)) for sign in _SIGNS[name]]
+    if name != "fer2013":
+        return any(met)
+    split_named, train, test, table = met
+    return split_named or table or (train and test)
 
 
 def _exists(path: Path) -> bool:

@@ -364,7 +364,12 @@ def test_the_projects_own_names_count_before_all_others(tmp_path: Path) -> None:
 
 
 NAMES = {
-    "fer2013": ("train/angry/Training_3908.jpg", "test/sad/im12.png", "data/fer2013.csv"),
+    "fer2013": (
+        "train/angry/Training_3908.jpg",
+        "validation/Sad/PublicTest_1.png",
+        "happy/PrivateTest_2.jpg",
+        "data/fer2013.csv",
+    ),
     "ravdess": ("Actor_01/03-01-05-01-01-01-01.wav", "x/Actor_24/03-01-08-02-02-02-24.wav"),
     "crema_d": ("AudioWAV/1001_DFA_ANG_XX.wav", "sounds/1091_WSI_SAD_HI.wav"),
     "savee": ("ALL/DC_a01.wav", "AudioData/KL/su15.wav"),
@@ -413,17 +418,65 @@ def test_one_download_may_hold_several_sets_and_names_count_before_it(tmp_path: 
     assert locate(tmp_path, "tess") == tmp_path / "TESS"
 
 
-def test_a_download_of_something_else_is_no_set(tmp_path: Path) -> None:
-    for name in ("train/angry/0.jpg", "train/cats/im0.png", "AudioWAV/notes.wav", "1_a_b_c.wav"):
-        (tmp_path / "archive" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "archive" / name).touch()
-    (tmp_path / "archive (1).zip").write_bytes(b"PK damaged")
-    (tmp_path / "archive (2).zip").symlink_to(tmp_path / "nowhere")
+def made(folder: Path, *names: str) -> Path:
+    """Empty files of these names below `folder`."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train/angry/0.jpg", "train/cats/im0.png", "AudioWAV/notes.wav", "1_a_b_c.wav"),
+        ("test/happy/im0.png", "test/sad/im1.png"),  # somebody's own pictures
+        ("mytrain/happy/im3.png", "test/happy/im0.png"),
+        ("FER2013.csv", "train/angry/training_1.jpg"),
+        ("OA_report_final.pdf", "OAF_back_final.wav"),
+        ("2021_jan_feb_uk.csv", "VideoFlash/1001_DFA_ANG_XX.flv", "1001_DFA_EXC_XX.wav"),
+        ("je/ab12.jpg", "dc_a01.wav", "KL_x01.wav"),
+        (
+            "Actor_01/03-01-01-01-01-01-01.png",
+            "03-01-09-01-01-01-01.wav",
+            "03-02-01-01-01-01-01.wav",
+        ),
+    ],
+)
+def test_a_download_of_something_else_is_no_set(names: tuple[str, ...], tmp_path: Path) -> None:
+    made(tmp_path / "archive", *names)
     assert present(tmp_path) == ()
-    # Once it is there, it is found without a restart.
-    with zipfile.ZipFile(tmp_path / "archive (1).zip", "w") as archive:
-        archive.writestr(NAMES["savee"][0], b"")
-    assert present(tmp_path) == ("savee",)
+    # Nor does it hide the set that lies beside it.
+    for known, files in NAMES.items():
+        made(tmp_path / "archive (1)", files[0])
+        assert locate(tmp_path, known) == tmp_path / "archive (1)"
+
+
+def test_pictures_that_are_numbered_alone_are_of_both_splits(tmp_path: Path) -> None:
+    made(tmp_path / "archive", "train/sad/im12.png", "test/happy/im3.png")
+    assert present(tmp_path) == ("fer2013",)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_download_that_fills_up_is_found_without_a_restart(zipped: bool, tmp_path: Path) -> None:
+    if zipped:
+        (tmp_path / "archive (1).zip").write_bytes(b"PK damaged")
+        (tmp_path / "archive (2).zip").symlink_to(tmp_path / "nowhere")
+    else:
+        made(tmp_path / "archive", "AudioWAV/notes.txt")
+    assert present(tmp_path) == ()
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "archive (1).zip", "w") as archive:
+            archive.writestr(NAMES["crema_d"][0], b"")
+    else:
+        made(tmp_path / "archive", NAMES["crema_d"][0])
+    assert present(tmp_path) == ("crema_d",)
+
+
+def test_of_downloads_without_a_name_the_first_by_name_counts(tmp_path: Path) -> None:
+    for name in ("archive", "archive (1)", "archive (2)"):
+        made(tmp_path / name, NAMES["savee"][0])
+    assert locate(tmp_path, "savee") == tmp_path / "archive"
 
 
 @pytest.mark.parametrize("name", ["missing", "a file", "no\0path"])

@@ -214,7 +214,8 @@ def test_clips_that_robustness_leaves_out_are_told_and_counted(
     empty = wav(np.zeros(0, np.float32), rate=16_000)
     (place / "Actor_02/03-01-05-01-02-01-02.wav").write_bytes(empty)
     (place / "Actor_01/03-01-05-01-02-01-01.wav").write_bytes(empty)
-    found = robustness.robustness(model, tmp_path)
+    found = robustness.robustness(model, tmp_path, faces=3)  # which is about faces alone
+    assert "--faces" not in found["command"]
     said = capsys.readouterr().out
     assert "left out of the voices' test: 1\n  ravdess Actor_02/03-01-05-01-02-01-02.wav" in said
     assert "left out of the voices in the babble: 1\n  ravdess Actor_01/03-01-05-01-02" in said

@@ -91,7 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--faces",
         type=_positive,
-        help="how many test faces to make worse; all, which takes hours of large networks",
+        help="of face models, how many test faces to make worse; all, which takes large networks "
+        "hours",
     )
     report.set_defaults(run_command=_report)
 

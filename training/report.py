@@ -416,7 +416,8 @@ def _robustness(info: ModelInfo, found: dict[str, Any]) -> str:
     if "refused" in clean:
         lead += " A clip in which no speech is found any more counts as wrong."
     mark = of_another_file(info, judged_file(found))
-    skipped = _skipped(found.get("left_out", 0), "these")
+    of = "the test faces, before any were drawn" if drawn else "these"
+    skipped = _skipped(found.get("left_out", 0), of)
     return _paragraphs(mark, lead, _table(["what", "1", "2", "3", "4", "5"], rows), skipped)
 
 
