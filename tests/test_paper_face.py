@@ -233,7 +233,7 @@ def test_from_training_without_an_export_to_an_answer_in_the_app(
     common = [NAME, "--data", str(small_data), "--models", str(folder), "--run", str(run)]
     training = ["--epochs", "1", "--no-imagenet", "--no-export"]
     assert main(["train", *common, *training, "--stages", "1"]) == 0
-    parts = ("stage1/state.json", "forerunner/stage2/state.json", "grown.weights.h5")
+    parts = ("stage1/state.json", "forerunner/stage3/state.json", "grown.weights.h5")
     first = [(run / part).read_bytes() for part in parts]
     assert main(["train", *common, *training, "--stages", "2"]) == 0
     assert [(run / part).read_bytes() for part in parts] == first  # not trained anew
@@ -249,26 +249,26 @@ def test_from_training_without_an_export_to_an_answer_in_the_app(
     assert info.card["input"] == {"shape": ["n", 64, 64, 3], "preprocessing": FACE_PIXELS}
     assert info.card["initial_weights"].endswith("the same faces, EfficientNetB0")
     before = info.card["forerunner"]
-    assert (before["network"], before["epochs"]) == ("EfficientNetB0", 2)
+    assert (before["network"], before["epochs"]) == ("EfficientNetB0", 3)
     assert before["stages"][0]["initial_weights"] == "random weights"
     hours = sum(
         json.loads((run / part / "state.json").read_text())["seconds"]
-        for part in ("forerunner/stage1", "forerunner/stage2", "stage1", "stage2")
+        for part in (*(f"forerunner/stage{n}" for n in (1, 2, 3)), "stage1", "stage2")
     )
     assert info.card["wall_time_hours"] == round(hours / 3600, 2)
     rows = list(csv.DictReader((folder / NAME / "history.csv").open()))
-    assert [row["network"] for row in rows] == ["EfficientNetB0", "EfficientNetB0", NAME, NAME]
-    assert [row["stage"] for row in rows] == ["1", "2", "3", "4"]
+    assert [row["network"] for row in rows] == ["EfficientNetB0"] * 3 + [NAME] * 2
+    assert [row["stage"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert info.card["stages_left_out"] == ["96 px", "128 px"]
     assert "--stages 2 --no-imagenet" in info.card["command"]
-    assert [stage["stage"]["size"] for stage in info.card["stages"]] == [32, 64]
+    assert [stage["stage"]["size"] for stage in info.card["stages"]] == [48, 64]
     assert set(info.evaluation["splits"]) == {"validation", "test", "test-distinct"}
     card = (folder / NAME / "README.md").read_text()
     assert "Only the first 2 of its 4 stages of training took place" in card
     assert "at 96 px and 128 px; it is used at 64 px" in card
     assert "\n\nIts rate was changed once.\n\n" in card
     assert "It began with weights grown from those of a smaller network" in card
-    assert "EfficientNetB0 had begun with random weights and had 2 epochs" in card
+    assert "EfficientNetB0 had begun with random weights and had 3 epochs" in card
 
     # The float network and the file that ships answer alike.
     best = run / "stage2/best.weights.h5"
