@@ -212,6 +212,7 @@ def test_it_is_trained_shipped_heard_and_set_beside_its_leaky_split(
     info = read_info(models / "voice-cnn1d")
     assert not info.default
     assert info.parameters == 7_193_223
+    assert ", at most 1 of adam" in (info.folder / "README.md").read_text()
     answer = core.voice.analyze_voice(
         core.media.Recording("x", np.resize(speech, 4 * SAMPLE_RATE), 16_000, 1, 0.0), Model(info)
     )

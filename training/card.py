@@ -157,6 +157,7 @@ def _stage(stage: dict[str, Any]) -> str:
     decay = schedule["weight_decay"]
     decayed = f", decoupled weight decay {decay}" if decay else ""
     course = "cut on plateaus" if schedule.get("patience") else "cosine"
+    most = "at most " if schedule.get("patience") else ""  # a plateau may end it earlier
     examples = stage.get("stage", {})
     size = f" of {examples['size']} px" if "size" in examples else ""
     if share := examples.get("small_share"):
@@ -172,7 +173,7 @@ def _stage(stage: dict[str, Any]) -> str:
     if teacher := examples.get("own_teacher"):
         size += f", half of each target being what it had answered after stage {teacher}"
     return (
-        f"{schedule['epochs']} of {schedule['optimiser']} (batch "
+        f"{most}{schedule['epochs']} of {schedule['optimiser']} (batch "
         f"{schedule['batch_size']}, peak "
         f"rate {schedule['learning_rate']}, {course}{decayed}, label smoothing "
         f"{schedule['label_smoothing']}{averaged}{sharp}, {schedule['dtype_policy']}) "
