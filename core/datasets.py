@@ -84,6 +84,8 @@ class Files:
 
 CORPORA = ("ravdess", "crema_d", "savee", "tess")
 """The voice sets."""
+AUDIO_SUFFIXES = {".wav", ".ogg", ".flac", ".mp3", ".m4a", ".opus", ".webm"}
+"""Of their clips, and of those of anybody's own."""
 
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "fer2013": ("fer2013", "fer-2013"),
@@ -102,7 +104,7 @@ download, that of the folder or zip inside it. Where several are there, the firs
 _NAMELESS = re.compile(r"archive(-?\(\d+\)|-\d+)?(\.zip)?")
 """How Kaggle's pages call the download of any set, and browsers and file managers the next one."""
 _FACES = rf"(?i:{'|'.join(EMOTIONS)})/"
-_SOUND = r"\.(?i:wav|ogg|flac|mp3|m4a|opus|webm)"
+_SOUND = rf"\.(?i:{'|'.join(suffix[1:] for suffix in sorted(AUDIO_SUFFIXES))})"
 _SIGNS: dict[str, tuple[re.Pattern[str], ...]] = {
     name: tuple(re.compile(rf"(.*/)?{sign}") for sign in signs)
     for name, signs in {

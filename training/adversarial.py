@@ -64,7 +64,7 @@ def adversarial(
     splits = fer2013.load(data)
     test = splits["test"]
     checks.told(test.labels, test.left_out, "FER2013's test")
-    chosen = _drawn(test, faces)
+    chosen = fer2013.drawn(test, faces, SEED)
     checks.missing_emotions(chosen.labels, "What was drawn of FER2013's test")
     network, source = _network(info, run)
     model = Model(info)
@@ -137,12 +137,6 @@ def _network(info: ModelInfo, run: Path | None) -> tuple[keras.Model, str]:
     weights = finished_stages(run)[-1] / "best.weights.h5"
     network = rebuild(str(info.card.get("recipe", info.name)), weights)
     return network, "float32 weights of the run that made the file"
-
-
-def _drawn(faces: fer2013.Faces, count: int) -> fer2013.Faces:
-    keep = np.zeros(len(faces), bool)
-    keep[np.random.default_rng(SEED).permutation(len(faces))[:count]] = True
-    return faces.where(keep)
 
 
 def _answers(model: Model, images: NDArray[np.uint8]) -> NDArray[np.int64]:

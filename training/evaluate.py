@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.datasets import AUDIO_SUFFIXES
 from core.errors import DuetError
 from core.face import FaceMode, analyze_faces
 from core.face.classify import classify
@@ -95,7 +96,7 @@ def clip_answers(model: Model, data: Path, clips: Sequence[voices.Clip]) -> Answ
 def folder_answers(model: Model, data: Path, faces: FaceMode) -> Answers:
     """On class-named folders of images or recordings, each file analysed as the app would."""
     logits, labels, ids, left_out = [], [], [], []
-    suffixes = IMAGE_SUFFIXES if model.info.task == "face" else voices.AUDIO_SUFFIXES
+    suffixes = IMAGE_SUFFIXES if model.info.task == "face" else AUDIO_SUFFIXES
     for name, read, label in folders.examples(data, suffixes):
         try:
             content = read()

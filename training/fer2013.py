@@ -189,7 +189,11 @@ def share(faces: Faces, fraction: float, seed: int) -> Faces:
     """A random `fraction` of `faces`, for smoke runs and learning curves."""
     if fraction >= 1:
         return faces
-    rng = np.random.default_rng(seed)
+    return drawn(faces, max(14, round(len(faces) * fraction)), seed)
+
+
+def drawn(faces: Faces, count: int, seed: int) -> Faces:
+    """`count` of `faces` at random, or all where there are no more, in their order."""
     keep = np.zeros(len(faces), bool)
-    keep[rng.permutation(len(faces))[: max(14, round(len(faces) * fraction))]] = True
+    keep[np.random.default_rng(seed).permutation(len(faces))[:count]] = True
     return faces.where(keep)

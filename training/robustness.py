@@ -31,6 +31,8 @@ from training.measures import bootstrap_interval
 
 CLIPS_PER_CELL = 30
 """Recordings tried of each corpus and emotion."""
+SEED = 7
+"""By which faces, clips and voices in the babble are drawn."""
 BABBLING = 6
 """Voices in the babble, all of them of training speakers."""
 
@@ -170,11 +172,10 @@ def robustness(model: Model, data: Path, faces: int | None = None) -> dict[str, 
 def _face_measures(model: Model, data: Path, most: int | None) -> dict[str, Any]:
     faces = fer2013.load(data)["test"]
     checks.told(faces.labels, faces.left_out, "FER2013's test")
-    drawn: dict[str, int] = {}
+    of_how_many: dict[str, int] = {}
     if most and most < len(faces):
-        drawn = {"drawn_from": len(faces)}
-        rows = np.random.default_rng(7).permutation(len(faces))[:most]
-        faces = faces.where(np.isin(np.arange(len(faces)), rows))
+        of_how_many = {"drawn_from": len(faces)}
+        faces = fer2013.drawn(faces, most, SEED)
         checks.told(faces.labels, (), "What was drawn of FER2013's test")
 
     def measure(chosen: list[Image]) -> dict[str, Any]:
@@ -183,7 +184,7 @@ def _face_measures(model: Model, data: Path, most: int | None) -> dict[str, Any]
         return _scores(faces.labels, np.concatenate(logits).argmax(axis=1))
 
     measured = _measures(list(faces.images), FACE_CORRUPTIONS, measure)
-    return {**checks.noted(faces.left_out), **drawn, **measured}
+    return {**checks.noted(faces.left_out), **of_how_many, **measured}
 
 
 def _voice_measures(model: Model, data: Path) -> dict[str, Any]:
@@ -191,7 +192,7 @@ def _voice_measures(model: Model, data: Path) -> dict[str, Any]:
     clips = _spoken(listed, "test")
     if not clips:
         raise DataSetError(f"No clip of the test speakers at {data}.")
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(SEED)
     cells: dict[tuple[str, str], list[voices.Clip]] = {}
     for i in rng.permutation(len(clips)):
         cells.setdefault((clips[i].corpus, clips[i].emotion), []).append(clips[i])

@@ -17,15 +17,13 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from core.datasets import CORPORA
+from core.datasets import AUDIO_SUFFIXES, CORPORA
 from core.errors import DuetError
 from core.labels import EMOTIONS, INDEX
 from core.media import decode_audio
 from core.voice import features, find_speech, prosody
 from training.files import DataSetError, Files, locate
 from training.views import VIEW, VIEWS, WINDOWS
-
-AUDIO_SUFFIXES = {".wav", ".ogg", ".flac", ".mp3", ".m4a", ".opus", ".webm"}
 
 TEST_SPEAKERS = {
     "ravdess": {"2", "5", "14", "15", "16"},
