@@ -337,6 +337,7 @@ def parameters(network: keras.Model) -> int:
 
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
     "face-cnn": face_cnn,
+    "face-cnn-large": face_cnn,
     "face-cnn-robust": face_cnn,
     "face-efficientnetb7": face_efficientnetb7,
     "voice-cnn": voice_cnn,

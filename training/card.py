@@ -172,6 +172,9 @@ def _stage(stage: dict[str, Any]) -> str:
         size += f", {share:.0%} of each target being what its teachers had answered together"
     if teacher := examples.get("own_teacher"):
         size += f", half of each target being what it had answered after stage {teacher}"
+    if teacher := examples.get("teacher"):
+        shipped = f" (SHA-256 {stage['teacher_sha256'][:12]})" if "teacher_sha256" in stage else ""
+        size += f", half of each target being what {teacher}{shipped} answers"
     return (
         f"{most}{schedule['epochs']} of {schedule['optimiser']} (batch "
         f"{schedule['batch_size']}, peak "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,29 @@ Left out: a second network that went on from the first round (16 epochs from the
 fell to 65.6%, and faces that were also asked about cropped, shifted, turned or enlarged to 52 to 64
 px brought nothing."""
 
+LARGE = Course(
+    (
+        Stage(
+            replace(_DECAYED, epochs=60, decay_epochs=66, label_smoothing=0.0, seed=17),
+            44,
+            STRONG,
+            small_share=0.4,
+            teacher="face-cnn",
+        ),
+        Stage(
+            replace(_SHARP, epochs=3, label_smoothing=0.0, seed=18),
+            FACE_SIZE,
+            GENTLE,
+            teacher="face-cnn",
+        ),
+    )
+)
+"""Of the deep network in `face-cnn-large`: one round, half of every target being what `face-cnn`
+answers, since many of the labels are wrong."""
+
+DEEP: dict[str, Any] = {"blocks": (3, 3, 3)}
+"""What makes the network of `face-cnn` the deep one."""
+
 _ADAMAX = Schedule(
     epochs=20,
     optimiser="adamax",
@@ -318,6 +342,17 @@ def train(
     return _through(build, splits, run, course, epochs, fraction, weights, facts)
 
 
+def train_deep(
+    build: Callable[..., keras.Model],
+    data: Path,
+    run: Path,
+    epochs: int | None = None,
+    fraction: float = 1.0,
+) -> Path:
+    """`train` the deep network of `face-cnn-large` in its folder of the run."""
+    return train(partial(build, **DEEP), data, run / "deep", epochs, fraction, course=LARGE)
+
+
 FORERUNNER = "forerunner"
 """Folder of its run, below the large network's."""
 GROWN_WEIGHTS = "grown.weights.h5"
@@ -456,6 +491,8 @@ def train_stage(
     def judged(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return resized(images, stage.judged_size) if takes_any else images
 
+    if stage.teacher:
+        facts = {**facts, "teacher_sha256": find("face", stage.teacher).sha256}
     answers = None
     if teacher:
         network = build()

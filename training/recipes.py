@@ -129,6 +129,23 @@ RECIPES: dict[str, Recipe] = {
         score=_accuracy,
         plan=face.COMPACT.plan,
     ),
+    "face-cnn-large": Recipe(
+        task="face",
+        title="Larger face network",
+        architecture="Residual CNN with squeeze-and-excitation on 48x48 grey faces, three blocks a "
+        "stage; seven 1x1-convolution evidence maps, averaged to logits",
+        input={"shape": ["n", 48, 48, 1], "preprocessing": FACE_TENSOR},
+        data="FER2013 Training (copies of PublicTest and PrivateTest images removed); "
+        "chosen and calibrated on PublicTest; judged on PrivateTest",
+        held_apart="No copy of a test picture stands in the training data.",
+        data_licence="FER2013: Kaggle competition data, research use",
+        limits=FACE_LIMITS,
+        train=face.train_deep,
+        examples=_face_examples,
+        members={"deep": face.DEEP},
+        score=_accuracy,
+        default=False,
+    ),
     "face-efficientnetb7": Recipe(
         task="face",
         title="The paper's face network",
