@@ -102,7 +102,7 @@ class Embedder:
 def with_features(content: bytes) -> tuple[bytes, list[int]]:
     """A LiteRT model that also gives the input of its last layer, and that tensor's number.
 
-    One of each network where several networks' evidence stands side by side.
+    One of each network where several networks' evidence stands side by side or is averaged.
 
     Raises
     ------
@@ -116,6 +116,8 @@ def with_features(content: bytes) -> tuple[bytes, list[int]]:
     graph = model.subgraphs[0]
     named = {o.name.decode(): o.tensorIndex for o in model.signatureDefs[0].outputs}
     features = _last_layer_inputs(model, named["evidence" if "evidence" in named else "logits"])
+    if not features:
+        raise LookupError("No layer leads to what this network answers.")
     graph.outputs = [*(int(o) for o in graph.outputs), *features]
     builder = flatbuffers.Builder(len(content))
     builder.Finish(model.Pack(builder), b"TFL3")
@@ -135,8 +137,9 @@ def _last_layer_inputs(model: Any, output: int) -> list[int]:
         operation = made_by[int(output)]
         entry = model.operatorCodes[operation.opcodeIndex]
         code = max(entry.builtinCode, entry.deprecatedBuiltinCode)
-        if code == kinds.CONCATENATION:
-            joined = (_last_layer_inputs(model, int(one)) for one in operation.inputs)
+        if code in (kinds.CONCATENATION, kinds.ADD):
+            made = [int(one) for one in operation.inputs if int(one) in made_by]
+            joined = (_last_layer_inputs(model, one) for one in made)
             return [tensor for tensors in joined for tensor in tensors]
         output = int(operation.inputs[0])
         if code in layers:

@@ -70,6 +70,7 @@ def face_cnn(
     blocks: tuple[int, ...] = (2, 2, 2),
     dropout: float = 0.2,
     excite: bool = True,
+    name: str = "face-cnn",
 ) -> keras.Model:
     """Small residual network for framed grey faces.
 
@@ -87,7 +88,7 @@ def face_cnn(
     x = layers.SpatialDropout2D(dropout, name="drop")(x)
     evidence = layers.Conv2D(CLASSES, 1, name="evidence", dtype="float32")(x)
     logits = layers.GlobalAveragePooling2D(name="logits", dtype="float32")(evidence)
-    return keras.Model(inputs, {"logits": logits, "evidence": evidence}, name="face-cnn")
+    return keras.Model(inputs, {"logits": logits, "evidence": evidence}, name=name)
 
 
 def _temporal_block(x, filters: int, dilation: int, name: str):
@@ -173,25 +174,30 @@ def _by_steps(columns: Any) -> Any:
 
 
 def together(networks: list[keras.Model]) -> keras.Model:
-    """One network that answers with the mean of several voice networks' logits.
+    """One network that answers with the mean of several networks' logits.
 
-    Their heads stand side by side, so `evidence` (n, steps, all heads, 7) and `scores`
-    (n, steps, all heads) make up `logits` as they do in each of them. One alone stays itself.
+    Of voice networks the heads stand side by side, so `evidence` (n, steps, all heads, 7) and
+    `scores` (n, steps, all heads) make up `logits` as they do in each of them. Of face networks
+    `evidence` is the mean of theirs, place by place. One alone stays itself.
     """
     if len(networks) == 1:
         return networks[0]
     inputs = keras.Input(networks[0].input.shape[1:], name=networks[0].input.name)
     answers = [network(inputs) for network in networks]
 
+    def mean(output: str):
+        joined = [answer[output] for answer in answers]
+        return layers.Average(name=output, dtype="float32")(joined)
+
     def side_by_side(output: str):
         joined = [answer[output] for answer in answers]
         return layers.Concatenate(axis=2, name=output, dtype="float32")(joined)
 
-    outputs = {
-        "logits": layers.Average(name="logits", dtype="float32")([a["logits"] for a in answers]),
-        "evidence": side_by_side("evidence"),
-        "scores": side_by_side("scores"),
-    }
+    outputs = {"logits": mean("logits")}
+    if "scores" in answers[0]:
+        outputs |= {output: side_by_side(output) for output in ("evidence", "scores")}
+    else:
+        outputs["evidence"] = mean("evidence")
     return keras.Model(inputs, outputs, name=networks[0].name)
 
 

@@ -166,14 +166,14 @@ px brought nothing."""
 LARGE = Course(
     (
         Stage(
-            replace(_DECAYED, epochs=60, decay_epochs=66, label_smoothing=0.0, seed=17),
+            replace(_DECAYED, epochs=50, decay_epochs=54, label_smoothing=0.0, seed=17),
             44,
             STRONG,
-            small_share=0.4,
+            small_share=0.5,
             teacher="face-cnn",
         ),
         Stage(
-            replace(_SHARP, epochs=3, label_smoothing=0.0, seed=18),
+            replace(_SHARP, epochs=2, label_smoothing=0.0, seed=18),
             FACE_SIZE,
             GENTLE,
             teacher="face-cnn",
@@ -183,7 +183,7 @@ LARGE = Course(
 """Of the deep network in `face-cnn-large`: one round, half of every target being what `face-cnn`
 answers, since many of the labels are wrong."""
 
-DEEP: dict[str, Any] = {"blocks": (3, 3, 3)}
+DEEP: dict[str, Any] = {"blocks": (3, 3, 3), "name": "deep"}
 """What makes the network of `face-cnn` the deep one."""
 
 _ADAMAX = Schedule(

@@ -62,6 +62,9 @@ class Recipe:
     """How many stages each network goes through, by its folder, where none can be left out."""
     teachers: tuple[str, ...] = ()
     """Folders of networks that do not ship and taught those that do."""
+    beside: str = ""
+    """An installed model of the same architecture, but for its builder's arguments, that answers
+    along, with the weights of its file; none by default."""
     plan: tuple[str, ...] = ()
     """Its stages in a word each, where the last ones can be left out."""
     imagenet: bool = False
@@ -132,8 +135,9 @@ RECIPES: dict[str, Recipe] = {
     "face-cnn-large": Recipe(
         task="face",
         title="Larger face network",
-        architecture="Residual CNN with squeeze-and-excitation on 48x48 grey faces, three blocks a "
-        "stage; seven 1x1-convolution evidence maps, averaged to logits",
+        architecture="Two residual CNNs with squeeze-and-excitation on 48x48 grey faces, a deep "
+        "one and that of face-cnn, as one network that averages their seven evidence maps; these "
+        "averaged are the logits",
         input={"shape": ["n", 48, 48, 1], "preprocessing": FACE_TENSOR},
         data="FER2013 Training (copies of PublicTest and PrivateTest images removed); "
         "chosen and calibrated on PublicTest; judged on PrivateTest",
@@ -143,6 +147,7 @@ RECIPES: dict[str, Recipe] = {
         train=face.train_deep,
         examples=_face_examples,
         members={"deep": face.DEEP},
+        beside="face-cnn",
         score=_accuracy,
         default=False,
     ),

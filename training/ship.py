@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from core.datasets import CORPORA
 from core.index import DATA_SETS
-from core.models import MODELS_FOLDER, Model, read_info
+from core.models import MODELS_FOLDER, Model, ModelInfo, find, read_info
 from core.predictions import write_predictions
 from core.words import listed
+from training import fer2013
 from training.architectures import parameters, together
 from training.card import write_card
 from training.evaluate import (
@@ -38,6 +41,7 @@ from training.filling import FOLDER
 from training.loop import finished
 from training.provenance import made_with
 from training.recipes import RECIPES, VOICE_LICENCES, Recipe
+from training.twin import compare, twin
 
 MOST_LOSS = 0.003
 """Of the validation score: what a quantisation may cost."""
@@ -76,17 +80,21 @@ def ship(
     }
     trained = {member: done[member] for member in recipe.members}
     taught_by = {teacher: done[teacher] for teacher in recipe.teachers}
-    network = together(
-        [
-            rebuild(name, trained[member][-1] / "best.weights.h5", **arguments)
-            for member, arguments in recipe.members.items()
-        ]
-    )
+    networks = [
+        rebuild(name, trained[member][-1] / "best.weights.h5", **arguments)
+        for member, arguments in recipe.members.items()
+    ]
+    beside = find(recipe.task, recipe.beside) if recipe.beside else None
+    if beside:
+        networks.append(_read_out(beside, data))
+    network = together(networks)
     examples = [] if quick else recipe.examples(data)
     before = _forerunner(run, trained)
     teaching = [stage for stages_of in taught_by.values() for stage in stages_of]
     card = _card(name, recipe, parameters(network), trained, before, teaching)
     card |= _made_from(recipe, run)
+    if beside:
+        card["beside"] = {"network": beside.name, "sha256": beside.sha256}
     card |= {**_without_labels(run, recipe.members), **_taught_by(run, taught_by)}
     if called and called != name:
         card.update(name=called, title=f"{recipe.title} ({called})", default=False)
@@ -108,6 +116,13 @@ def ship(
     folder = write_folder(card["name"], content, card, _history(trained), models)
     write_evaluation(folder, data)
     return folder
+
+
+def _read_out(info: ModelInfo, data: Path) -> keras.Model:
+    """The network of an installed face model, which was seen to answer as its file does."""
+    network = twin(info)
+    compare(network, Model(info), fer2013.training_splits(data)["validation"])
+    return network
 
 
 def _made_from(recipe: Recipe, run: Path) -> dict[str, Any]:
