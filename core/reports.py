@@ -324,6 +324,17 @@ def _logged(text: Any) -> float:
 # --- robustness.json and fairness.json ----------------------------------------------------------
 
 
+def of_how_many(n: int, drawn_from: int, examples: str) -> str:
+    """How many examples something was measured on, and that they were drawn where they were.
+
+    Parameters
+    ----------
+    drawn_from : how many there are; 0 where `n` are all.
+    examples : what they are called, in the plural.
+    """
+    return f"{n:,} {examples}" + (f" of {drawn_from:,}, drawn at random" if drawn_from else "")
+
+
 @dataclass(frozen=True)
 class Corrupted:
     """How good the model is on examples spoilt in one way at one strength."""
@@ -347,6 +358,8 @@ class Robustness:
     corruptions: dict[str, list[Corrupted]]
     model_sha256: str = ""
     """Of the file that was judged; "" where nobody noted it."""
+    drawn_from: int = 0
+    """Among how many the `n` examples were drawn at random; 0 where they are all."""
 
 
 def read_robustness(info: ModelInfo) -> Robustness | None:
@@ -371,7 +384,12 @@ def _robustness(found: dict[str, Any]) -> Robustness:
             for name, points in found["corruptions"].items()
         },
         judged_file(found),
+        _drawn_from(found),
     )
+
+
+def _drawn_from(found: dict[str, Any]) -> int:
+    return int(_number(found.get("drawn_from", 0), 0, 1e9))
 
 
 def _corrupted(found: dict[str, Any]) -> Corrupted:
@@ -588,6 +606,8 @@ class Adversarial:
     """Of the file that was judged; "" where nobody noted it."""
     left_out: int = 0
     """Test faces that could not be read."""
+    drawn_from: int = 0
+    """Among how many the `n` faces were drawn at random; 0 where they are all."""
 
 
 def read_adversarial(info: ModelInfo) -> Adversarial | None:
@@ -615,6 +635,7 @@ def _adversarial(found: dict[str, Any]) -> Adversarial:
         str(found.get("note", "")),
         judged_file(found),
         int(_number(found.get("left_out", 0), 0, 1e9)),
+        _drawn_from(found),
     )
 
 

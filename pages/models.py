@@ -416,7 +416,8 @@ def robustness(info: ModelInfo) -> None:
     else:
         engine.mark(info, found.model_sha256)
         plots.show(plots.robustness(found), "robustness", plots.robustness_rows(found))
-        measured_by(f"On {found.n:,} examples of {found.split}", found.command)
+        examples = reports.of_how_many(found.n, found.drawn_from, f"{found.split} examples")
+        measured_by(f"On {examples}", found.command)
 
 
 def adversarial(info: ModelInfo, others: Sequence[ModelInfo]) -> None:
@@ -435,7 +436,8 @@ def adversarial(info: ModelInfo, others: Sequence[ModelInfo]) -> None:
         plots.show(plots.adversarial(found, beside), "adversarial", rows)
         how = "; ".join(f"{name}: {way}" for name, way in found.settings.items() if way)
         st.caption(engine.plain(f"{found.note} {how}"))
-        measured_by(f"On {found.n:,} test faces", found.command)
+        faces = reports.of_how_many(found.n, found.drawn_from, "test faces")
+        measured_by(f"On {faces}", found.command)
 
 
 def _attacked(infos: Sequence[ModelInfo]) -> dict[str, Adversarial]:

@@ -320,6 +320,7 @@ def test_a_spoilt_history_is_named(tmp_path: Path, content: str | bytes) -> None
 ROBUSTNESS = {
     "split": "test",
     "n": 100,
+    "drawn_from": 3589,
     "command": "python -m training report face-cnn --data PATH",
     "clean": {"accuracy": 0.7, "accuracy_95": [0.6, 0.8], "unweighted_average_recall": 0.6},
     "corruptions": {
@@ -349,6 +350,7 @@ FAIRNESS = {
 
 ADVERSARIAL = {
     "n": 100,
+    "drawn_from": 3000,
     "command": "python -m training adversarial face-cnn --data PATH",
     "clean": {"accuracy": 0.7, "accuracy_95": [0.6, 0.8]},
     "attacks": {
@@ -495,6 +497,7 @@ def test_attacks_and_learning_curves_are_shown_where_there_are_any(second: Path)
     for there in (False, True):
         if there:
             (second / "adversarial.json").write_text(json.dumps(ADVERSARIAL))
+            (second / "robustness.json").write_text(json.dumps(ROBUSTNESS))
             (second / "learning_curve.json").write_text(json.dumps(LEARNING_CURVE))
             (second / "random_split.json").write_text(json.dumps(RANDOM_SPLIT))
             (second / "levers.json").write_text(json.dumps(LEVERS | WHOLE))
@@ -510,6 +513,8 @@ def test_attacks_and_learning_curves_are_shown_where_there_are_any(second: Path)
         calm(app)
         assert ("leaves 5.0% right" in words(app)) is there
         assert ("The attacker knows the weights" in words(app)) is there
+        assert ("On 100 test faces of 3,000, drawn at random" in words(app)) is there
+        assert ("On 100 test examples of 3,589, drawn at random" in words(app)) is there
 
 
 def test_numbers_of_another_file_are_marked(second: Path) -> None:

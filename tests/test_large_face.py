@@ -35,9 +35,12 @@ def test_it_learns_from_face_cnn_and_answers_together_with_it(
     shipped = find("face", "face-cnn")
     seen = []
     targets_of = face.targets_of
-    monkeypatch.setattr(
-        face, "targets_of", lambda *given: seen.append((given, targets_of(*given))) or seen[-1][1]
-    )
+
+    def noted(*given):
+        seen.append((given, targets_of(*given)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(face, "targets_of", noted)
     run, models = tmp_path / "run", tmp_path / "models"
     command = ["train", NAME, "--data", str(tmp_path / "data"), "--models", str(models)]
     assert main([*command, "--run", str(run), "--epochs", "1", "--quick"]) == 0

@@ -26,6 +26,7 @@ from core.reports import (
     fold_networks,
     judged_file,
     of_another_file,
+    of_how_many,
     read_adversarial,
     read_learning_curve,
     read_levers,
@@ -200,7 +201,8 @@ def _attacked(infos: list[ModelInfo]) -> str:
     notes = dict.fromkeys(read.note for read in found.values())
     by = []
     for name, read in found.items():
-        by.append(f"{name} on {read.n:,} test faces, by `{read.command}`.")
+        faces = of_how_many(read.n, read.drawn_from, "test faces")
+        by.append(f"{name} on {faces}, by `{read.command}`.")
         by.append(_skipped(read.left_out, "the test faces"))
     words = " ".join(filter(None, by))
     return _paragraphs(*marks, f"Accuracy. {' '.join(notes)}", _table(header, rows), words)
@@ -403,8 +405,8 @@ def _robustness(info: ModelInfo, found: dict[str, Any]) -> str:
     for name, steps in found["corruptions"].items():
         cells = [f"{_with_interval(step, 'accuracy')}, {step['setting']}" for step in steps]
         rows.append([name, *cells])
-    drawn = f" of {found['drawn_from']:,}, drawn at random" if "drawn_from" in found else ""
-    examples = f"{found['n']:,} test examples{drawn}"
+    drawn = found.get("drawn_from", 0)
+    examples = of_how_many(found["n"], drawn, "test examples")
     if info.task == "voice":
         corpora = listed([DATA_SETS[c] for c in found.get("corpora", SEVERAL_SPEAKERS)])
         some = f"at most {CLIPS_PER_CELL} clips of each emotion in each of {corpora}"
