@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pylibsrtp  # noqa: F401 - before TensorFlow: its set-up crashes once that is loaded
@@ -41,3 +42,16 @@ def shared() -> Path:
             pytest.fail(missing)
         pytest.skip(missing)
     return SHARED
+
+
+@pytest.fixture
+def without_graphs() -> Iterator[None]:
+    """Each operation by itself: what learns from a few clips is done before it would be compiled.
+
+    How training runs compiled is seen in the tests of single models.
+    """
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

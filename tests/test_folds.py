@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from core import reports
 from core.index import RAVDESS_FOLDS
@@ -38,17 +36,6 @@ def models(tmp_path: Path) -> Path:
     shutil.copytree(info.folder, tmp_path / "models" / info.name)
     (tmp_path / "models" / info.name / "folds.json").unlink(missing_ok=True)
     return tmp_path / "models"
-
-
-@pytest.fixture
-def without_graphs() -> Iterator[None]:
-    """Each operation by itself: what learns from a few clips is done before it would be compiled.
-
-    How training runs compiled is seen in the tests of single models.
-    """
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.usefixtures("without_graphs")

@@ -27,6 +27,7 @@ def tiny(blocks: tuple[int, ...] = (1, 1, 1), name: str = "tiny") -> keras.Model
     return face_cnn((8, 16, 24), tuple(1 for _ in blocks), name=name)
 
 
+@pytest.mark.usefixtures("without_graphs")
 def test_it_learns_from_face_cnn_and_answers_together_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,7 @@ def test_ideas_for_faces_are_tried_and_told(
     assert main(["levers", "voice-cnn1d", *command[2:]]) == 1
 
 
+@pytest.mark.usefixtures("without_graphs")
 def test_ideas_for_voices_are_tried_and_told(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,8 +83,10 @@ def small_data(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", ["face-cnn", "voice-cnn"])
 def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
-    name, small_data, tmp_path, capsys, monkeypatch
+    name, small_data, tmp_path, capsys, monkeypatch, request
 ):
+    if name == "voice-cnn":  # eight trainings, each of which would compile its network
+        request.getfixturevalue("without_graphs")
     # The made-up recordings are tones, which the real search for speech rightly refuses.
     for module in (voices, robustness):
         monkeypatch.setattr(module, "find_speech", lambda recording: [(0.0, recording.duration)])
