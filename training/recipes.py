@@ -150,6 +150,7 @@ RECIPES: dict[str, Recipe] = {
         beside="face-cnn",
         score=_accuracy,
         default=False,
+        largest_bytes=LARGE_BYTES,
     ),
     "face-efficientnetb7": Recipe(
         task="face",
