@@ -100,7 +100,7 @@ class Embedder:
 
 
 def with_features(content: bytes) -> tuple[bytes, list[int]]:
-    """A LiteRT model that also gives the input of its last layer, and that tensor's number.
+    """A LiteRT model that also gives the input of its last layer, and the numbers of these tensors.
 
     One of each network where several networks' evidence stands side by side or is averaged.
 
@@ -133,17 +133,16 @@ def _last_layer_inputs(model: Any, output: int) -> list[int]:
     layers = {getattr(kinds, name) for name in LAYERS}
     graph = model.subgraphs[0]
     made_by = {int(o): operation for operation in graph.operators for o in operation.outputs}
-    while True:
-        operation = made_by[int(output)]
+    while operation := made_by.get(int(output)):
         entry = model.operatorCodes[operation.opcodeIndex]
         code = max(entry.builtinCode, entry.deprecatedBuiltinCode)
         if code in (kinds.CONCATENATION, kinds.ADD):
-            made = [int(one) for one in operation.inputs if int(one) in made_by]
-            joined = (_last_layer_inputs(model, one) for one in made)
+            joined = (_last_layer_inputs(model, int(one)) for one in operation.inputs)
             return [tensor for tensors in joined for tensor in tensors]
         output = int(operation.inputs[0])
         if code in layers:
             return [output]
+    return []  # a constant, such as a bias that is added, or the input
 
 
 def schema() -> Any:

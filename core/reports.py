@@ -329,10 +329,11 @@ def of_how_many(n: int, drawn_from: int, examples: str) -> str:
 
     Parameters
     ----------
-    drawn_from : how many there are; 0 where `n` are all.
+    n : how many it was measured on. drawn_from : how many there are; 0 where nobody noted it.
     examples : what they are called, in the plural.
     """
-    return f"{n:,} {examples}" + (f" of {drawn_from:,}, drawn at random" if drawn_from else "")
+    drawn = f" of {drawn_from:,}, drawn at random" if drawn_from > n else ""
+    return f"{n:,} {examples}{drawn}"
 
 
 @dataclass(frozen=True)
@@ -359,7 +360,7 @@ class Robustness:
     model_sha256: str = ""
     """Of the file that was judged; "" where nobody noted it."""
     drawn_from: int = 0
-    """Among how many the `n` examples were drawn at random; 0 where they are all."""
+    """Among how many the `n` examples were drawn at random; 0 where nobody noted it."""
 
 
 def read_robustness(info: ModelInfo) -> Robustness | None:
@@ -607,7 +608,7 @@ class Adversarial:
     left_out: int = 0
     """Test faces that could not be read."""
     drawn_from: int = 0
-    """Among how many the `n` faces were drawn at random; 0 where they are all."""
+    """Among how many the `n` faces were drawn at random; 0 where nobody noted it."""
 
 
 def read_adversarial(info: ModelInfo) -> Adversarial | None:

@@ -48,7 +48,7 @@ def shared() -> Path:
 def without_graphs() -> Iterator[None]:
     """Each operation by itself: what learns from a few clips is done before it would be compiled.
 
-    How training runs compiled is seen in the tests of single models.
+    That training runs compiled, too, is seen where single networks are trained.
     """
     import tensorflow as tf
 

@@ -540,6 +540,12 @@ def test_numbers_of_another_file_are_marked(second: Path) -> None:
             assert said == marked * tables, section
 
 
+def test_what_was_not_drawn_is_not_said_to_be() -> None:
+    assert reports.of_how_many(1000, 3589, "faces") == "1,000 faces of 3,589, drawn at random"
+    assert reports.of_how_many(3589, 3589, "faces") == "3,589 faces"
+    assert reports.of_how_many(3589, 0, "faces") == "3,589 faces"
+
+
 def test_robustness_and_fairness_are_read(folder: Path) -> None:
     info = models.read_info(folder)
     for name in ("robustness.json", "fairness.json"):

@@ -134,6 +134,8 @@ def _network(info: ModelInfo, run: Path | None) -> tuple[keras.Model, str]:
     """The network to take gradients from, and what it is."""
     if run is None:
         return twin(info), "float32 twin rebuilt from the file that ships"
+    if info.card.get("beside"):
+        raise DataSetError(f"{info.name} is made of two networks: attack its file, without --run.")
     weights = finished_stages(run)[-1] / "best.weights.h5"
     network = rebuild(str(info.card.get("recipe", info.name)), weights)
     return network, "float32 weights of the run that made the file"

@@ -91,6 +91,10 @@ def face_cnn(
     return keras.Model(inputs, {"logits": logits, "evidence": evidence}, name=name)
 
 
+DEEP: dict[str, Any] = {"blocks": (3, 3, 3), "name": "deep"}
+"""What makes `face_cnn` the deep network of `face-cnn-large`."""
+
+
 def _temporal_block(x, filters: int, dilation: int, name: str):
     """Residual dilated convolution over time, which lets a moment see its surroundings."""
     y = layers.Conv1D(

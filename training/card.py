@@ -135,7 +135,7 @@ def _beforehand(card: dict[str, Any]) -> str:
         parts.append(
             f"Beside what was trained for it answers {beside['network']} as it shipped then "
             f"(SHA-256 {beside['sha256'][:12]}), with the weights of its file; the logits are the "
-            "mean of both."
+            "mean of both. Epochs and hours below are those of the other network."
         )
     stages = [stage for each in (card, *teachers) for stage in each["stages"]]
     parts += [

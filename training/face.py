@@ -19,7 +19,12 @@ from core.face.tensor import FACE_PIXELS, FACE_SIZE, FACE_TENSOR, FaceInput
 from core.labels import EMOTIONS
 from core.models import Model, find, probabilities
 from training import checks, fer2013
-from training.architectures import SMALLER_EFFICIENTNET, face_efficientnetb7, take_imagenet_weights
+from training.architectures import (
+    DEEP,
+    SMALLER_EFFICIENTNET,
+    face_efficientnetb7,
+    take_imagenet_weights,
+)
 from training.augment_face import GENTLE, KERAS, STRONG, FaceAugmentation, augmented_faces
 from training.files import DataSetError
 from training.grow import grow, quick_to_average, without_dropout
@@ -28,6 +33,7 @@ from training.mixing import cut_and_mixed, mixed_up
 from training.pointwise import as_matrix_products
 from training.precision import has_accelerator
 from training.rand_augment import rand_augmented
+from training.twin import read_out
 
 
 @dataclass(frozen=True)
@@ -182,9 +188,6 @@ LARGE = Course(
 )
 """Of the deep network in `face-cnn-large`: one round, half of every target being what `face-cnn`
 answers, since many of the labels are wrong."""
-
-DEEP: dict[str, Any] = {"blocks": (3, 3, 3), "name": "deep"}
-"""What makes the network of `face-cnn` the deep one."""
 
 _ADAMAX = Schedule(
     epochs=20,
@@ -349,8 +352,16 @@ def train_deep(
     epochs: int | None = None,
     fraction: float = 1.0,
 ) -> Path:
-    """`train` the deep network of `face-cnn-large` in its folder of the run."""
-    return train(partial(build, **DEEP), data, run / "deep", epochs, fraction, course=LARGE)
+    """`train` the deep network of `face-cnn-large` in its folder of the run.
+
+    Raises
+    ------
+    DataSetError
+        When the model that teaches it, and answers along in the end, cannot be read out.
+    """
+    read_out(find("face", LARGE.stages[0].teacher), data)
+    deep = partial(build, **DEEP)
+    return train(deep, data, run / DEEP["name"], epochs, fraction, course=LARGE)
 
 
 FORERUNNER = "forerunner"

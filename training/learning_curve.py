@@ -78,11 +78,16 @@ def learning_curve(
     Raises
     ------
     DataSetError
-        When the recipe starts from another model's weights, or the data cannot be used.
+        When the recipe starts from another model's weights or answers with it, or the data cannot
+        be used.
     """
     recipe = RECIPES[name]
     if recipe.train is robust.train:
         raise DataSetError(f"{name} starts from {robust.BASE}; draw the learning curve of that.")
+    if recipe.beside:
+        raise DataSetError(
+            f"{name} answers together with {recipe.beside}; draw the learning curve of that."
+        )
     whole = epochs or EPOCHS[recipe.task]
     points = []
     for fraction in sorted(set(fractions)):

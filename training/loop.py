@@ -274,6 +274,8 @@ def fit(
         average = MovingAverage(model, schedule.averaging) if schedule.averaging else None
         if state_file.exists():
             found = json.loads(state_file.read_text())
+            if "teacher_sha256" in state["recipe"]:  # which runs of before did not note
+                found["recipe"].setdefault("teacher_sha256", state["recipe"]["teacher_sha256"])
             same_start = found.setdefault("start", state["start"]) == state["start"]
             if not (same_start and _same_but_for_precision(found["recipe"], state["recipe"])):
                 raise DataSetError(

@@ -17,6 +17,7 @@ from core.voice.descriptors import DESCRIPTORS
 from core.voice.prosody import COLUMNS
 from core.voice.tensor import DESCRIPTOR_WINDOWS, PROSODY_TENSOR, whole_steps
 from training import face, fer2013, robust, voice, voice1d, voices
+from training.architectures import DEEP
 
 SMALL_BYTES = 4 * 1024 * 1024
 """Of a model that everybody gets."""
@@ -63,8 +64,7 @@ class Recipe:
     teachers: tuple[str, ...] = ()
     """Folders of networks that do not ship and taught those that do."""
     beside: str = ""
-    """An installed model of the same architecture, but for its builder's arguments, that answers
-    along, with the weights of its file; none by default."""
+    """An installed face model that answers along, with the weights of its file; none by default."""
     plan: tuple[str, ...] = ()
     """Its stages in a word each, where the last ones can be left out."""
     imagenet: bool = False
@@ -146,7 +146,8 @@ RECIPES: dict[str, Recipe] = {
         limits=FACE_LIMITS,
         train=face.train_deep,
         examples=_face_examples,
-        members={"deep": face.DEEP},
+        members={DEEP["name"]: DEEP},
+        rounds={DEEP["name"]: len(face.LARGE.stages)},
         beside="face-cnn",
         score=_accuracy,
         default=False,

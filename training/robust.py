@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from core.face.tensor import FACE_SIZE, face_tensor
 from core.labels import EMOTIONS
-from core.models import Model, find
+from core.models import find
 from training import checks, fer2013
 from training.attacks import FAST, PGD, WHITE, Attacker, as_pixels, standardised
 from training.augment_face import GENTLE, random_face
 from training.loop import Batches, Schedule, fit, one_hot
 from training.steps import learn, mean_log
-from training.twin import compare, mean_logits, twin, with_batch_statistics
+from training.twin import mean_logits, read_out, with_batch_statistics
 
 BASE = "face-cnn"
 """The shipped model whose weights training starts from."""
@@ -66,9 +66,7 @@ def train(
     base = find("face", BASE)
     start = run / "start.weights.h5"
     if not start.exists():
-        network = twin(base)
-        compare(network, Model(base), splits["validation"])
-        _write_start(network, faces, start)
+        _write_start(read_out(base, data), faces, start)
     print("stage 1 of 1", flush=True)
     batch_size = min(schedule.batch_size, len(faces))
     steps = len(faces) // batch_size

@@ -9,14 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from core.datasets import CORPORA
 from core.index import DATA_SETS
 from core.models import MODELS_FOLDER, Model, ModelInfo, find, read_info
 from core.predictions import write_predictions
 from core.words import listed
-from training import fer2013
 from training.architectures import parameters, together
 from training.card import write_card
 from training.evaluate import (
@@ -41,7 +38,7 @@ from training.filling import FOLDER
 from training.loop import finished
 from training.provenance import made_with
 from training.recipes import RECIPES, VOICE_LICENCES, Recipe
-from training.twin import compare, twin
+from training.twin import read_out
 
 MOST_LOSS = 0.003
 """Of the validation score: what a quantisation may cost."""
@@ -84,9 +81,13 @@ def ship(
         rebuild(name, trained[member][-1] / "best.weights.h5", **arguments)
         for member, arguments in recipe.members.items()
     ]
-    beside = find(recipe.task, recipe.beside) if recipe.beside else None
+    beside = (
+        _beside(recipe, [s for stages in trained.values() for s in stages])
+        if recipe.beside
+        else None
+    )
     if beside:
-        networks.append(_read_out(beside, data))
+        networks.append(read_out(beside, data))
     network = together(networks)
     examples = [] if quick else recipe.examples(data)
     before = _forerunner(run, trained)
@@ -118,11 +119,16 @@ def ship(
     return folder
 
 
-def _read_out(info: ModelInfo, data: Path) -> keras.Model:
-    """The network of an installed face model, which was seen to answer as its file does."""
-    network = twin(info)
-    compare(network, Model(info), fer2013.training_splits(data)["validation"])
-    return network
+def _beside(recipe: Recipe, stages: list[Path]) -> ModelInfo:
+    """The installed model that answers along, which has to be the one that taught."""
+    info = find(recipe.task, recipe.beside)
+    taught = {_state(stage)["recipe"].get("teacher_sha256", info.sha256) for stage in stages}
+    if taught != {info.sha256}:
+        raise DataSetError(
+            f"This run was taught by another file of {info.name} than the one that is installed. "
+            "Put that one back, or train anew."
+        )
+    return info
 
 
 def _made_from(recipe: Recipe, run: Path) -> dict[str, Any]:

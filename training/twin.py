@@ -2,12 +2,14 @@
 
 The file knows no gradients, and it is all that ships. Its weights are read out and put into the
 architecture that they came from, in float32. What int8 rounds on the way is not repeated, so file
-and twin are compared on validation faces before the twin is used for anything.
+and twin are compared on validation faces before the twin is attacked, trained on or joined with
+another network.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -18,8 +20,8 @@ from core.embedding import schema
 from core.face.classify import classify
 from core.face.tensor import face_tensor
 from core.models import Model, ModelInfo
-from training.architectures import ARCHITECTURES
-from training.fer2013 import Faces
+from training.architectures import ARCHITECTURES, DEEP, together
+from training.fer2013 import Faces, load
 from training.files import DataSetError
 
 LEAST_CORRELATION = 0.99
@@ -39,13 +41,34 @@ def twin(info: ModelInfo) -> keras.Model:
     build = ARCHITECTURES.get(str(info.card.get("recipe", info.name)))
     if info.task != "face" or build is None:
         raise DataSetError(f"{info.name} is no face network whose architecture is known here.")
-    model = build()
-    fill(model, (info.folder / "model.tflite").read_bytes(), info.name)
-    return model
+    content = (info.folder / "model.tflite").read_bytes()
+    several = bool(info.card.get("beside"))
+    networks = [build(**DEEP), build()] if several else [build()]
+    for network in networks:
+        fill(network, content, info.name, network.name if several else "")
+    return together(networks)
 
 
-def fill(model: keras.Model, content: bytes, name: str) -> None:
+def read_out(info: ModelInfo, data: Path) -> keras.Model:
+    """`twin`, seen to answer as the file does on FER2013's validation faces.
+
+    Raises
+    ------
+    DataSetError
+        When it does not, or the file is of no known architecture.
+    """
+    network = twin(info)
+    compare(network, Model(info), load(data)["validation"])
+    return network
+
+
+def fill(model: keras.Model, content: bytes, name: str, inside: str = "") -> None:
     """Give `model` the weights of a LiteRT file; its batch norms then only add a bias.
+
+    Parameters
+    ----------
+    name : of the shipped model. inside : name of the one network to take them of, where several
+        answer as one.
 
     Raises
     ------
@@ -53,6 +76,9 @@ def fill(model: keras.Model, content: bytes, name: str) -> None:
         When a convolution of the model is not in the file, or in another shape.
     """
     stored = _convolutions(content)
+    if inside:
+        place = re.compile(rf"/{re.escape(inside)}(_\d+)?/")
+        stored = {key: weights for key, weights in stored.items() if place.search(key)}
     for layer in model.layers:
         if not isinstance(layer, keras.layers.Conv2D):
             continue
@@ -151,8 +177,8 @@ def compare(model: keras.Model, shipped: Model, validation: Faces) -> float:
     )
     if not correlation >= LEAST_CORRELATION or apart > max(MOST_APART, 2 / len(validation)):
         raise DataSetError(
-            f"This network does not answer like the file of {shipped.info.name} ({found}), so "
-            "gradients of the one would say nothing of the other."
+            f"This network does not answer like the file of {shipped.info.name} ({found}), so the "
+            "one cannot stand for the other."
         )
     print(f"network and file of {shipped.info.name}: {found}", flush=True)
     return correlation
