@@ -53,8 +53,12 @@ import resource, sys
 from core.analysis import analyze
 for path in sys.argv[1:]:
     analyze(path)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(peak * (1 if sys.platform == "darwin" else 1024))
+if sys.platform == "linux":  # where `ru_maxrss` begins with what the process before exec had
+    with open("/proc/self/status") as status:
+        print(1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")))
+else:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(peak * (1 if sys.platform == "darwin" else 1024))
 """
 
 

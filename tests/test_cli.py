@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import models
+from core import bench, models
 from core.__main__ import INTERRUPTED, main
 from core.errors import DuetError
 from core.labels import EMOTIONS
@@ -489,6 +489,12 @@ def test_bench_reports_every_stage(tmp_path):
     stages = " ".join(report["stages"])
     for stage in ("cold start", "decode", "detect", "classify", "recording"):
         assert stage in stages
+
+
+def test_the_memory_told_is_not_that_of_who_measures_it(files):
+    held = np.ones(100_000_000)  # 800 MB, which a child's own resource usage would begin with
+    told = bench._peak_memory(Path(files["photo.jpg"]))
+    assert 10e6 < told < 0.75 * held.nbytes
 
 
 def test_output_that_a_terminal_cannot_show(files):
