@@ -95,11 +95,12 @@ def test_it_learns_from_face_cnn_and_answers_together_with_it(
 
 
 def test_a_model_that_is_not_as_it_was_is_not_taken_along(tmp_path: Path) -> None:
+    fer2013(tmp_path / "data", train=1, held_out=1, suffix=".jpg")
     folder = write_folder(
         "face-cnn", to_litert(tiny((2, 2, 2)), "float32"), find("face").card, [], tmp_path
     )
     with pytest.raises(DataSetError, match="of another architecture"):
-        read_out(read_info(folder), tmp_path)
+        read_out(read_info(folder), load(tmp_path / "data")["validation"])
 
 
 def test_its_learning_curve_is_that_of_the_network_beside(tmp_path: Path) -> None:

@@ -365,7 +365,7 @@ def train_deep(
     DataSetError
         When the model that teaches it, and answers along in the end, cannot be read out.
     """
-    read_out(find("face", LARGE.stages[0].teacher), data)
+    read_out(find("face", LARGE.stages[0].teacher), fer2013.load(data)["validation"])
     deep = partial(build, **DEEP)
     return train(deep, data, run / DEEP["name"], epochs, fraction, course=LARGE)
 

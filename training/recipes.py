@@ -86,6 +86,13 @@ def _voice_examples(data: Path) -> list[NDArray[np.float32]]:
     return [whole_steps(samples)[0] for samples in heard.samples]
 
 
+GREY_FACES = {"shape": ["n", 48, 48, 1], "preprocessing": FACE_TENSOR}
+FACE_DATA = (
+    "FER2013 Training (copies of PublicTest and PrivateTest images removed); "
+    "chosen and calibrated on PublicTest; judged on PrivateTest"
+)
+FACE_HELD_APART = "No copy of a test picture stands in the training data."
+FACE_LICENCE = "FER2013: Kaggle competition data, research use"
 FACE_LIMITS = (
     "FER2013's pictures were found by web searches for emotion words and labelled by a few people, "
     "often wrongly; who is in them (age, sex, origin) is not recorded, so fairness could not be "
@@ -97,6 +104,7 @@ VOICE_DATA = (
     "{corpora}, split by speaker; chosen and calibrated on the validation "
     "speakers; judged on the test speakers"
 )
+VOICE_HELD_APART = "Nobody who is heard in the test was heard in training."
 VOICE_LICENCES = {
     "ravdess": "CC BY-NC-SA 4.0",
     "crema_d": "ODbL 1.0",
@@ -120,11 +128,10 @@ RECIPES: dict[str, Recipe] = {
         title="Compact face network",
         architecture="Residual CNN with squeeze-and-excitation on 48x48 grey faces; "
         "seven 1x1-convolution evidence maps, averaged to logits",
-        input={"shape": ["n", 48, 48, 1], "preprocessing": FACE_TENSOR},
-        data="FER2013 Training (copies of PublicTest and PrivateTest images removed); "
-        "chosen and calibrated on PublicTest; judged on PrivateTest",
-        held_apart="No copy of a test picture stands in the training data.",
-        data_licence="FER2013: Kaggle competition data, research use",
+        input=GREY_FACES,
+        data=FACE_DATA,
+        held_apart=FACE_HELD_APART,
+        data_licence=FACE_LICENCE,
         limits=FACE_LIMITS,
         train=face.train,
         examples=_face_examples,
@@ -138,11 +145,10 @@ RECIPES: dict[str, Recipe] = {
         architecture="Two residual CNNs with squeeze-and-excitation on 48x48 grey faces, a deep "
         "one and that of face-cnn, as one network that averages their seven evidence maps; these "
         "averaged are the logits",
-        input={"shape": ["n", 48, 48, 1], "preprocessing": FACE_TENSOR},
-        data="FER2013 Training (copies of PublicTest and PrivateTest images removed); "
-        "chosen and calibrated on PublicTest; judged on PrivateTest",
-        held_apart="No copy of a test picture stands in the training data.",
-        data_licence="FER2013: Kaggle competition data, research use",
+        input=GREY_FACES,
+        data=FACE_DATA,
+        held_apart=FACE_HELD_APART,
+        data_licence=FACE_LICENCE,
         limits=FACE_LIMITS,
         train=face.train_deep,
         examples=_face_examples,
@@ -160,10 +166,9 @@ RECIPES: dict[str, Recipe] = {
         "dense 256 (L2 on the kernel, L1 on activity and bias), dropout 0.45, dense 7, on faces "
         "enlarged to RGB pictures",
         input={"shape": ["n", "size", "size", 3], "preprocessing": FACE_PIXELS},
-        data="FER2013 Training (copies of PublicTest and PrivateTest images removed); "
-        "chosen and calibrated on PublicTest; judged on PrivateTest",
-        held_apart="No copy of a test picture stands in the training data.",
-        data_licence="FER2013: Kaggle competition data, research use",
+        data=FACE_DATA,
+        held_apart=FACE_HELD_APART,
+        data_licence=FACE_LICENCE,
         limits=FACE_LIMITS,
         train=partial(face.train, course=face.PAPER),
         examples=lambda _data: [],  # its activations are not quantised ahead
@@ -182,13 +187,13 @@ RECIPES: dict[str, Recipe] = {
         title="Compact face network, hardened",
         architecture="The network of face-cnn, which went on learning from faces changed on "
         "purpose to mislead it (fast adversarial training)",
-        input={"shape": ["n", 48, 48, 1], "preprocessing": FACE_TENSOR},
+        input=GREY_FACES,
         data="The weights of face-cnn as it shipped then (read out of its int8 file), then FER2013 "
         "Training (copies of PublicTest and PrivateTest images removed), half of each batch "
         "attacked by one step of up to 1 to 4 grey levels a pixel; chosen and calibrated on "
         "PublicTest; judged on PrivateTest",
-        held_apart="No copy of a test picture stands in the training data.",
-        data_licence="FER2013: Kaggle competition data, research use",
+        held_apart=FACE_HELD_APART,
+        data_licence=FACE_LICENCE,
         limits="It errs more often than face-cnn on pictures that nobody tampered with; how often "
         "both err on tampered ones is in adversarial.json. " + FACE_LIMITS,
         train=robust.train,
@@ -207,7 +212,7 @@ RECIPES: dict[str, Recipe] = {
             "preprocessing": PROSODY_TENSOR,
         },
         data=VOICE_DATA,
-        held_apart="Nobody who is heard in the test was heard in training.",
+        held_apart=VOICE_HELD_APART,
         data_licence="{licences}",
         limits=VOICE_LIMITS,
         train=voice.train,
@@ -229,7 +234,7 @@ RECIPES: dict[str, Recipe] = {
         "count alike",
         input={"shape": ["n", DESCRIPTORS, 1], "preprocessing": DESCRIPTOR_WINDOWS},
         data=VOICE_DATA,
-        held_apart="Nobody who is heard in the test was heard in training.",
+        held_apart=VOICE_HELD_APART,
         data_licence="{licences}",
         limits="It hears 2.5 s at once and does not say which moments mattered. Recordings are "
         "brought to 16 kHz before its 22,050 Hz, so that no corpus is told by sound above 8 kHz. "

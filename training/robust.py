@@ -66,7 +66,7 @@ def train(
     base = find("face", BASE)
     start = run / "start.weights.h5"
     if not start.exists():
-        _write_start(read_out(base, data), faces, start)
+        _write_start(read_out(base, splits["validation"]), faces, start)
     print("stage 1 of 1", flush=True)
     batch_size = min(schedule.batch_size, len(faces))
     steps = len(faces) // batch_size

@@ -14,6 +14,7 @@ from core.index import DATA_SETS
 from core.models import MODELS_FOLDER, Model, ModelInfo, find, read_info
 from core.predictions import write_predictions
 from core.words import listed
+from training import fer2013
 from training.architectures import parameters, together
 from training.card import write_card
 from training.evaluate import (
@@ -81,13 +82,8 @@ def ship(
         rebuild(name, trained[member][-1] / "best.weights.h5", **arguments)
         for member, arguments in recipe.members.items()
     ]
-    beside = (
-        _beside(recipe, [s for stages in trained.values() for s in stages])
-        if recipe.beside
-        else None
-    )
-    if beside:
-        networks.append(read_out(beside, data))
+    if beside := _beside(recipe, trained):
+        networks.append(read_out(beside, fer2013.load(data)["validation"]))
     network = together(networks)
     examples = [] if quick else recipe.examples(data)
     before = _forerunner(run, trained)
@@ -119,10 +115,13 @@ def ship(
     return folder
 
 
-def _beside(recipe: Recipe, stages: list[Path]) -> ModelInfo:
-    """The installed model that answers along, which has to be the one that taught."""
+def _beside(recipe: Recipe, members: dict[str, list[Path]]) -> ModelInfo | None:
+    """The installed model that answers along, if one does; it has to be the one that taught."""
+    if not recipe.beside:
+        return None
     info = find(recipe.task, recipe.beside)
-    taught = {_state(stage)["recipe"].get("teacher_sha256", info.sha256) for stage in stages}
+    states = [_state(stage)["recipe"] for stages in members.values() for stage in stages]
+    taught = {state.get("teacher_sha256", info.sha256) for state in states}
     if taught != {info.sha256}:
         raise DataSetError(
             f"This run was taught by another file of {info.name} than the one that is installed. "

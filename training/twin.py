@@ -9,7 +9,6 @@ another network.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,7 +20,7 @@ from core.face.classify import classify
 from core.face.tensor import face_tensor
 from core.models import Model, ModelInfo
 from training.architectures import ARCHITECTURES, DEEP, together
-from training.fer2013 import Faces, load
+from training.fer2013 import Faces
 from training.files import DataSetError
 
 LEAST_CORRELATION = 0.99
@@ -49,7 +48,7 @@ def twin(info: ModelInfo) -> keras.Model:
     return together(networks)
 
 
-def read_out(info: ModelInfo, data: Path) -> keras.Model:
+def read_out(info: ModelInfo, validation: Faces) -> keras.Model:
     """`twin`, seen to answer as the file does on FER2013's validation faces.
 
     Raises
@@ -58,7 +57,7 @@ def read_out(info: ModelInfo, data: Path) -> keras.Model:
         When it does not, or the file is of no known architecture.
     """
     network = twin(info)
-    compare(network, Model(info), load(data)["validation"])
+    compare(network, Model(info), validation)
     return network
 
 
