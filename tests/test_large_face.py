@@ -15,7 +15,7 @@ from core.models import Model, find, read_info
 from tests.data_makers import fer2013
 from training import face, recipes
 from training.__main__ import main
-from training.architectures import ARCHITECTURES, DEEP, face_cnn, together, voice_cnn
+from training.architectures import ARCHITECTURES, DEEP, SECOND, face_cnn, together, voice_cnn
 from training.export import rebuild, to_litert, write_folder
 from training.fer2013 import load
 from training.files import DataSetError
@@ -50,7 +50,7 @@ def test_it_learns_from_face_cnn_and_answers_together_with_it(
     command = ["train", NAME, "--data", str(tmp_path / "data"), "--models", str(models)]
     assert main([*command, "--run", str(run), "--epochs", "1", "--quick"]) == 0
 
-    (faces, stage, _), targets = seen[0]
+    (faces, stage, _), targets = next(one for one in seen if one[0][1].teacher)
     answers = classify(faces.images, Model(shipped))[0] / shipped.temperature
     answers = np.exp(answers) / np.exp(answers).sum(axis=1, keepdims=True)
     labels = np.eye(7)[faces.labels]
@@ -58,14 +58,17 @@ def test_it_learns_from_face_cnn_and_answers_together_with_it(
     assert targets == pytest.approx((labels + answers) / 2, abs=1e-5)
 
     info = read_info(models / NAME)
-    deep = rebuild(NAME, run / "deep/stage2/best.weights.h5", **DEEP)
-    beside = twin(shipped)
-    assert info.parameters == deep.count_params() + beside.count_params()
-    both = [mean_logits(network, faces.images) for network in (deep, beside)]
+    networks = [
+        rebuild(NAME, run / "deep/stage4/best.weights.h5", **DEEP),
+        rebuild(NAME, run / "second/stage2/best.weights.h5", **SECOND),
+        twin(shipped),
+    ]
+    assert info.parameters == sum(network.count_params() for network in networks)
+    each = [mean_logits(network, faces.images) for network in networks]
     # The file is in float16; and what a face's logits add up to says nothing.
-    apart = classify(faces.images, Model(info))[0] - np.mean(both, axis=0)
+    apart = classify(faces.images, Model(info))[0] - np.mean(each, axis=0)
     assert apart - apart.mean(axis=1, keepdims=True) == pytest.approx(0, abs=0.1)
-    assert Embedder(info).faces(faces.images[:3]).shape == (3, 24 + 192)
+    assert Embedder(info).faces(faces.images[:3]).shape == (3, 24 + 192 + 192)
 
     sha256 = shipped.sha256[:12]
     card = (info.folder / "README.md").read_text()
@@ -89,9 +92,9 @@ def test_it_learns_from_face_cnn_and_answers_together_with_it(
     assert main(export) == 1
     assert "taught by another file of face-cnn" in capsys.readouterr().err
     state.write_text(content)
-    (run / "deep/stage2/state.json").unlink()
+    (run / "deep/stage4/state.json").unlink()
     assert main(export) == 1
-    assert "holds 1 of these 2 stages" in capsys.readouterr().err
+    assert "holds 3 of these 4 stages" in capsys.readouterr().err
 
 
 def test_a_model_that_is_not_as_it_was_is_not_taken_along(tmp_path: Path) -> None:
@@ -144,7 +147,7 @@ def test_constants_that_are_added_lead_to_no_features() -> None:
 
 def test_its_teacher_is_the_model_that_it_answers_with() -> None:
     recipe = recipes.RECIPES[NAME]
-    assert {stage.teacher for stage in face.LARGE.stages} == {recipe.beside}
+    assert {stage.teacher for stage in face.LARGE.stages} == {recipe.beside, ""}
     assert not recipe.default
-    assert recipe.rounds == {"deep": 2}
+    assert recipe.rounds == {"deep": 4, "second": 2}
     assert face_cnn(**DEEP).count_params() > face_cnn().count_params()
