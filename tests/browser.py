@@ -187,10 +187,21 @@ def take_picture(page: Page) -> None:
 
 
 def wait_until_it_fits(page: Page) -> None:
-    """Wait until nothing on the page has to be scrolled sideways; charts take a while to shrink."""
+    """Wait until nothing on the page has to be scrolled sideways and no legend lies on a chart.
+
+    Charts take a while to shrink and to grow.
+    """
     page.wait_for_function(
         """() => [document.documentElement, document.querySelector('[data-testid=stMain]')]
             .every(part => part.scrollWidth <= part.clientWidth)""",
+        timeout=ANSWER_MS,
+    )
+    page.wait_for_function(
+        """() => [...document.querySelectorAll('.js-plotly-plot')].every(chart => {
+            const [axis, legend] = ['.xtitle', '.legend'].map(part => chart.querySelector(part));
+            return !axis || !legend ||
+                axis.getBoundingClientRect().bottom <= legend.getBoundingClientRect().top + 1;
+        })""",
         timeout=ANSWER_MS,
     )
 

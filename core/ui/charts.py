@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 GRID = "rgba(128, 138, 144, 0.25)"
 CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
+BELOW = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
+"""Where the legend goes: along the bottom, so that a chart keeps its width on a phone.
+
+Of the whole figure rather than of the plot in it: so the plot makes room for as many lines as the
+legend has at the width there is, also after the window changed."""
 MAX_COLUMNS = 800
 """Points across a chart; more would not be visible and would slow the page."""
 
@@ -241,7 +246,7 @@ def timeline(points: Sequence[TimelinePoint], duration: float) -> go.Figure:
     figure.update_layout(
         barmode="stack",
         bargap=0,
-        legend={"orientation": "h", "y": -0.3, "x": 0, "traceorder": "normal"},
+        legend={**BELOW, "traceorder": "normal"},
     )
     figure.update_xaxes(range=[0, duration])
     top = _name_runs(figure, heard, lefts, rights, duration)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from core.index import DATA_SETS
 from core.labels import EMOTIONS
-from core.ui.charts import DIVERGING, blank
+from core.ui.charts import BELOW, DIVERGING, blank
 from core.ui.looks import FACE_COLOUR, LOOKS, VOICE_COLOUR
-from core.ui.plots import BELOW, SEVERAL
+from core.ui.plots import SEVERAL
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -49,8 +49,7 @@ def counts(table: pd.DataFrame, title: str, axis: str) -> go.Figure:
         )  # fmt: skip
     figure.update_layout(
         barmode="stack",
-        # Below the axis's title by as much at any height.
-        legend={**BELOW, "y": -75 / (30 + 38 * len(table)), "traceorder": "normal"},
+        legend={**BELOW, "traceorder": "normal"},
         uniformtext={"minsize": 10, "mode": "hide"},
     )
     figure.update_yaxes(autorange="reversed")
@@ -73,7 +72,7 @@ def beside_the_paper(rows: Sequence[Mapping[str, Any]], title: str, axis: str) -
                 hovertemplate="%{x}: %{y:,}<extra></extra>",
             )
         )
-    figure.update_layout(barmode="group", legend={**BELOW, "y": -0.2})
+    figure.update_layout(barmode="group", legend=BELOW)
     return figure
 
 
@@ -210,7 +209,7 @@ def places(rows: pd.DataFrame, colour_by: str, title: str) -> go.Figure:
                 "(%{customdata[3]:.0%})<br>%{customdata[0]}<extra></extra>",
             )
         )
-    figure.update_layout(legend={**BELOW, "y": -0.05, "traceorder": "normal"})
+    figure.update_layout(legend={**BELOW, "traceorder": "normal"})
     for axis in (figure.update_xaxes, figure.update_yaxes):
         axis(showticklabels=False, showgrid=False)
     return figure

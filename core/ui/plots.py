@@ -29,7 +29,7 @@ from core.reports import (
     Robustness,
 )
 from core.ui import charts, exports
-from core.ui.charts import DIVERGING, blank
+from core.ui.charts import BELOW, DIVERGING, blank
 from core.ui.looks import LOOKS, rgb
 from core.words import listed
 
@@ -42,9 +42,6 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px 2px
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 SEVERAL = (BLUE, ORANGE, PURPLE, GREEN, RED, LOOKS["surprise"].colour, GREY)
 """Colours of lines that stand for no emotion."""
-
-BELOW = {"orientation": "h", "y": -0.28, "x": 0}
-"""Where the legend goes, so that a chart keeps its width on a phone."""
 
 FEW_EPOCHS = 12
 """Up to so many, each is marked."""
@@ -499,7 +496,7 @@ def one_against_all(curves: Mapping[str, Curve], kind: str) -> go.Figure:
             _line(figure, curve.x, curve.y, label, number, hover, color=LOOKS[name].colour)
     if kind == "roc":
         _chance(figure)
-    figure.update_layout(legend={**BELOW, "y": -0.22})
+    figure.update_layout(legend=BELOW)
     figure.update_xaxes(range=[0, 1], tickformat=".0%")
     figure.update_yaxes(range=[0, 1.01], tickformat=".0%")
     return figure
@@ -653,7 +650,7 @@ def robustness(found: Robustness) -> go.Figure:
             mode="lines+markers",
             marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 8},
         )
-    figure.update_layout(legend={**BELOW, "y": -0.22})
+    figure.update_layout(legend=BELOW)
     figure.update_yaxes(tickformat=".0%", rangemode="tozero")
     figure.update_xaxes(dtick=1)
     return figure
@@ -813,7 +810,7 @@ def levers(found: Sequence[Ideas]) -> go.Figure:
             )
         )
     figure.add_vline(x=0, line={"color": GREY, "width": 1})
-    figure.update_layout(legend={**BELOW, "y": -70 / (each * max(len(rows), 1))})
+    figure.update_layout(legend=BELOW)
     figure.update_xaxes(tickformat="+.0f")
     figure.update_yaxes(categoryorder="array", categoryarray=[_narrow(row["idea"]) for row in rows])
     return figure
