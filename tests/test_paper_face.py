@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -142,31 +143,71 @@ def test_predictions_in_batches_are_those_of_each_face(small: keras.Model) -> No
 # --- ImageNet's weights -------------------------------------------------------------------------
 
 
-def test_imagenet_weights_make_the_network_answer_as_keras_own(
-    small: keras.Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def theirs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> keras.Model:
+    """`tiny` with "ImageNet weights": made-up ones stand where Keras looks for them."""
     stored = tmp_path / "tiny.weights.h5"
-    shape = (None, None, 3)
-    made_up = tiny(include_top=False, weights=None, pooling="max", input_shape=shape)
+    whole = {"include_top": False, "pooling": "max", "input_shape": (None, None, 3)}
+    made_up = tiny(**whole, weights=None)
     norm = next(x for x in made_up.layers if isinstance(x, keras.layers.Normalization))
     norm.set_weights([np.array([0.4, 0.5, 0.6]), np.array([0.2, 0.3, 0.4]), np.array(0)])
     made_up.save_weights(stored)
     monkeypatch.setattr(
         "keras.src.applications.efficientnet.file_utils.get_file", lambda *_, **__: str(stored)
     )
-    theirs = tiny(include_top=False, weights="imagenet", pooling="max", input_shape=shape)
+    return tiny(**whole, weights="imagenet")
+
+
+def answers_alike(network: keras.Model, theirs: keras.Model) -> None:
+    x = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    found, expected = (m.predict_on_batch(x) for m in (network.get_layer("tiny"), theirs))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_imagenet_weights_make_the_network_answer_as_keras_own(
+    theirs: keras.Model, tmp_path: Path
+) -> None:
     network = build_small()
     take_imagenet_weights(network, tiny)
-    x = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
-    expected = theirs.predict_on_batch(x)
-    inner = network.get_layer("tiny")
-    np.testing.assert_allclose(inner.predict_on_batch(x), expected, rtol=1e-3, atol=1e-5)
+    answers_alike(network, theirs)
     path = tmp_path / "start.weights.h5"
     network.save_weights(path)
     again = build_small()
     again.load_weights(path)
-    found = again.get_layer("tiny").predict_on_batch(x)
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+    answers_alike(again, theirs)
+
+
+@pytest.mark.usefixtures("quick_course", "without_graphs")
+def test_where_imagenet_weights_can_be_had_the_network_begins_with_them(
+    theirs: keras.Model,
+    small_data: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(face, "take_imagenet_weights", partial(take_imagenet_weights, base=tiny))
+    run, folder = tmp_path / "run", tmp_path / "models"
+    common = [NAME, "--data", str(small_data), "--models", str(folder), "--run", str(run)]
+    assert main(["train", *common, "--epochs", "1", "--stages", "1", "--quick"]) == 0
+    start = run / "start.weights.h5"
+    began = build_small()
+    began.load_weights(start)
+    answers_alike(began, theirs)
+    state = json.loads((run / "stage1/state.json").read_text())
+    assert state["start"] == hashlib.sha256(start.read_bytes()).hexdigest()
+    assert not (run / "forerunner").exists()  # nothing smaller has to learn first
+    trained = build_small()
+    trained.load_weights(run / "stage1/best.weights.h5")
+    moved = [
+        np.abs(now - before).max()
+        for now, before in zip(trained.get_weights(), began.get_weights(), strict=True)
+    ]
+    assert max(moved) > 0
+    info = models.read_info(folder / NAME)
+    assert info.card["initial_weights"] == "ImageNet weights"
+    assert info.card["stages_left_out"] == ["96 px", "128 px"]
+    assert "forerunner" not in info.card
+    assert "--no-imagenet" not in info.card["command"]
+    assert "It began with ImageNet weights" in (folder / NAME / "README.md").read_text()
 
 
 def test_without_imagenet_weights_it_starts_from_random_ones_and_says_so(
@@ -223,7 +264,7 @@ def test_what_cannot_be_exported_in_the_end_is_not_trained(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.usefixtures("quick_course")
+@pytest.mark.usefixtures("quick_course", "without_graphs")
 def test_from_training_without_an_export_to_an_answer_in_the_app(
     small_data: Path,  # noqa: F811
     tmp_path: Path,
