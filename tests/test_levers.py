@@ -40,6 +40,7 @@ def models(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
+@pytest.mark.usefixtures("without_graphs")
 def test_ideas_for_faces_are_tried_and_told(
     models: Path,
     tmp_path: Path,
