@@ -15,7 +15,7 @@ from core.models import Model, find, read_info
 from tests.data_makers import fer2013
 from training import face, recipes
 from training.__main__ import main
-from training.architectures import ARCHITECTURES, DEEP, SECOND, face_cnn, together, voice_cnn
+from training.architectures import ARCHITECTURES, DEEP, face_cnn, together, voice_cnn
 from training.export import rebuild, to_litert, write_folder
 from training.fer2013 import load
 from training.files import DataSetError
@@ -26,11 +26,9 @@ from training.twin import compare, mean_logits, read_out, twin
 NAME = "face-cnn-large"
 
 
-def tiny(blocks: tuple[int, ...] = (2, 2, 2), name: str = "face-cnn") -> keras.Model:
-    """`face_cnn` itself, but narrow and short where another network beside it is asked for."""
-    if name == "face-cnn":
-        return face_cnn()
-    return face_cnn((8, 16, 24), (1, 1, blocks[-1] - 1), name=name)
+def tiny(blocks: tuple[int, ...] = (), name: str = "face-cnn") -> keras.Model:
+    """A narrow network that has a block more at the end where the deep one is asked for."""
+    return face_cnn((8, 16, 24), (1, 1, blocks[-1] - 1), name=name) if blocks else face_cnn()
 
 
 @pytest.mark.usefixtures("without_graphs")
@@ -52,7 +50,7 @@ def test_it_learns_from_face_cnn_and_answers_together_with_it(
     command = ["train", NAME, "--data", str(tmp_path / "data"), "--models", str(models)]
     assert main([*command, "--run", str(run), "--epochs", "1", "--quick"]) == 0
 
-    (faces, stage, _), targets = next(one for one in seen if one[0][1].teacher)
+    (faces, stage, _), targets = seen[0]
     answers = classify(faces.images, Model(shipped))[0] / shipped.temperature
     answers = np.exp(answers) / np.exp(answers).sum(axis=1, keepdims=True)
     labels = np.eye(7)[faces.labels]
@@ -60,24 +58,20 @@ def test_it_learns_from_face_cnn_and_answers_together_with_it(
     assert targets == pytest.approx((labels + answers) / 2, abs=1e-5)
 
     info = read_info(models / NAME)
-    networks = [
-        rebuild(NAME, run / "deep/stage4/best.weights.h5", **DEEP),
-        rebuild(NAME, run / "second/stage2/best.weights.h5", **SECOND),
-        twin(shipped),
-    ]
-    assert info.parameters == sum(network.count_params() for network in networks)
-    each = [mean_logits(network, faces.images) for network in networks]
+    deep = rebuild(NAME, run / "deep/stage2/best.weights.h5", **DEEP)
+    beside = twin(shipped)
+    assert info.parameters == deep.count_params() + beside.count_params()
+    both = [mean_logits(network, faces.images) for network in (deep, beside)]
     # The file is in float16; and what a face's logits add up to says nothing.
-    apart = classify(faces.images, Model(info))[0] - np.mean(each, axis=0)
+    apart = classify(faces.images, Model(info))[0] - np.mean(both, axis=0)
     assert apart - apart.mean(axis=1, keepdims=True) == pytest.approx(0, abs=0.1)
-    assert Embedder(info).faces(faces.images[:3]).shape == (3, 24 + 24 + 192)
+    assert Embedder(info).faces(faces.images[:3]).shape == (3, 24 + 192)
 
     sha256 = shipped.sha256[:12]
     card = (info.folder / "README.md").read_text()
     assert f"answers face-cnn as it shipped then (SHA-256 {sha256})" in card
     assert f"half of each target being what face-cnn (SHA-256 {sha256}) answers" in card
-    assert card.count("deep network: ") == 4
-    assert card.count("second network: ") == 2
+    assert "deep network: " not in card  # no other was trained for it
 
     # Its gradients are those of both, read out of its file.
     data = str(tmp_path / "data")
@@ -95,15 +89,15 @@ def test_it_learns_from_face_cnn_and_answers_together_with_it(
     assert main(export) == 1
     assert "taught by another file of face-cnn" in capsys.readouterr().err
     state.write_text(content)
-    (run / "deep/stage4/state.json").unlink()
+    (run / "deep/stage2/state.json").unlink()
     assert main(export) == 1
-    assert "holds 3 of these 4 stages" in capsys.readouterr().err
+    assert "holds 1 of these 2 stages" in capsys.readouterr().err
 
 
 def test_a_model_that_is_not_as_it_was_is_not_taken_along(tmp_path: Path) -> None:
     fer2013(tmp_path / "data", train=1, held_out=1, suffix=".jpg")
     folder = write_folder(
-        "face-cnn", to_litert(tiny(name="narrow"), "float32"), find("face").card, [], tmp_path
+        "face-cnn", to_litert(tiny((2, 2, 2)), "float32"), find("face").card, [], tmp_path
     )
     with pytest.raises(DataSetError, match="of another architecture"):
         read_out(read_info(folder), load(tmp_path / "data")["validation"])
@@ -127,7 +121,7 @@ def test_runs_from_before_teachers_were_noted_go_on(tmp_path: Path) -> None:
         )
 
     def tiny_again() -> keras.Model:
-        return tiny(name="narrow")
+        return tiny((2, 2, 2))
 
     before = run({}).read_bytes()
     assert run({"teacher_sha256": "0" * 64}).read_bytes() == before
@@ -150,7 +144,7 @@ def test_constants_that_are_added_lead_to_no_features() -> None:
 
 def test_its_teacher_is_the_model_that_it_answers_with() -> None:
     recipe = recipes.RECIPES[NAME]
-    assert {stage.teacher for stage in face.LARGE.stages} == {recipe.beside, ""}
+    assert {stage.teacher for stage in face.LARGE.stages} == {recipe.beside}
     assert not recipe.default
-    assert recipe.rounds == {"deep": 4, "second": 2}
+    assert recipe.rounds == {"deep": 2}
     assert face_cnn(**DEEP).count_params() > face_cnn().count_params()

@@ -93,8 +93,6 @@ def face_cnn(
 
 DEEP: dict[str, Any] = {"blocks": (3, 3, 3), "name": "deep"}
 """What makes `face_cnn` the deep network of `face-cnn-large`."""
-SECOND: dict[str, Any] = {"name": "second"}
-"""The other network of `face-cnn-large`: that of `face-cnn`, from other random weights."""
 
 
 def _temporal_block(x, filters: int, dilation: int, name: str):

@@ -17,7 +17,7 @@ from core.voice.descriptors import DESCRIPTORS
 from core.voice.prosody import COLUMNS
 from core.voice.tensor import DESCRIPTOR_WINDOWS, PROSODY_TENSOR, whole_steps
 from training import face, fer2013, robust, voice, voice1d, voices
-from training.architectures import DEEP, SECOND
+from training.architectures import DEEP
 
 SMALL_BYTES = 4 * 1024 * 1024
 """Of a model that everybody gets."""
@@ -142,21 +142,18 @@ RECIPES: dict[str, Recipe] = {
     "face-cnn-large": Recipe(
         task="face",
         title="Larger face network",
-        architecture="Three residual CNNs with squeeze-and-excitation on 48x48 grey faces, a deep "
-        "one and twice that of face-cnn, as one network that averages their seven evidence maps; "
-        "these averaged are the logits",
+        architecture="Two residual CNNs with squeeze-and-excitation on 48x48 grey faces, a deep "
+        "one and that of face-cnn, as one network that averages their seven evidence maps; these "
+        "averaged are the logits",
         input=GREY_FACES,
         data=FACE_DATA,
         held_apart=FACE_HELD_APART,
         data_licence=FACE_LICENCE,
         limits=FACE_LIMITS,
-        train=face.train_large,
+        train=face.train_deep,
         examples=_face_examples,
-        members={one["name"]: one for one in (DEEP, SECOND)},
-        rounds={
-            DEEP["name"]: len(face.LARGE.stages),
-            SECOND["name"]: len(face.ANOTHER.stages),
-        },
+        members={DEEP["name"]: DEEP},
+        rounds={DEEP["name"]: len(face.LARGE.stages)},
         beside="face-cnn",
         score=_accuracy,
         default=False,

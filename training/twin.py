@@ -19,7 +19,7 @@ from core.embedding import schema
 from core.face.classify import classify
 from core.face.tensor import face_tensor
 from core.models import Model, ModelInfo
-from training.architectures import ARCHITECTURES, DEEP, SECOND, together
+from training.architectures import ARCHITECTURES, DEEP, together
 from training.fer2013 import Faces
 from training.files import DataSetError
 
@@ -42,7 +42,7 @@ def twin(info: ModelInfo) -> keras.Model:
         raise DataSetError(f"{info.name} is no face network whose architecture is known here.")
     content = (info.folder / "model.tflite").read_bytes()
     several = bool(info.card.get("beside"))
-    networks = [build(**DEEP), build(**SECOND), build()] if several else [build()]
+    networks = [build(**DEEP), build()] if several else [build()]
     for network in networks:
         fill(network, content, info.name, network.name if several else "")
     return together(networks)
