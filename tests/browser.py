@@ -187,9 +187,9 @@ def take_picture(page: Page) -> None:
 
 
 def wait_until_it_fits(page: Page) -> None:
-    """Wait until nothing on the page has to be scrolled sideways and no legend lies on a chart.
+    """Wait until nothing has to be scrolled sideways and no legend lies on an axis below its plot.
 
-    Charts take a while to shrink and to grow.
+    Charts take a while to shrink and to grow; before, they are as they were.
     """
     page.wait_for_function(
         """() => [document.documentElement, document.querySelector('[data-testid=stMain]')]
@@ -197,10 +197,13 @@ def wait_until_it_fits(page: Page) -> None:
         timeout=ANSWER_MS,
     )
     page.wait_for_function(
-        """() => [...document.querySelectorAll('.js-plotly-plot')].every(chart => {
-            const [axis, legend] = ['.xtitle', '.legend'].map(part => chart.querySelector(part));
-            return !axis || !legend ||
-                axis.getBoundingClientRect().bottom <= legend.getBoundingClientRect().top + 1;
+        """() => [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(place => {
+            const box = part => part.getBoundingClientRect();
+            const drawing = place.querySelector('.main-svg');
+            if (!drawing || Math.abs(box(drawing).width - box(place).width) > 2) return false;
+            const legend = place.querySelector('.legend');
+            return !legend || [...place.querySelectorAll('.xtitle, .xtick text')].every(
+                text => box(text).bottom <= box(legend).top + 1);
         })""",
         timeout=ANSWER_MS,
     )

@@ -192,12 +192,13 @@ answers, since many of the labels are wrong.
 In these 2 h on one core it came to 69.5% on validation faces (log loss 0.845), and together with
 `face-cnn` to 71.1% as int8, where `face-cnn` alone has 70.8% (p 0.36; log loss 0.826 and 0.833; on
 test faces 70.5 and 70.6%, log loss 0.798 and 0.805): too little for two and a half times the work,
-so it does not ship. Their answers are much alike (the logits correlate at 0.96), but not because
-one taught the other. 40 more epochs by the labels alone left the deep one at 69.5%, and both
-together came to 70.9% (log loss 0.823). A second network like `face-cnn`, which began with other
-random weights and was taught by nobody (72 epochs: 69.0%), answers as much like it (0.97); both
-came to 70.6%, all three to 70.7%. So networks that learn these faces, changed as strongly as here,
-err on the same ones, and more of them are not worth their time."""
+so it does not ship. Their answers are much alike (the logits correlate at 0.96), and probably not
+because one taught the other. Two trainings by the labels alone (commit 00c3371; in float32, where
+`face-cnn` has 70.7% and the pair above 71.2%) did not help: 40 more epochs left the deep one at
+69.5%, and both came to 70.9% (log loss 0.823); a second network like `face-cnn`, from other random
+weights (72 epochs: 69.0%), came to 70.6% together with it, and all three to 70.7%. The logits of
+each two correlate at 0.97, and of the faces on which `face-cnn` errs each other one gets 88% wrong.
+So more networks that learn from faces changed in this way are not worth their time."""
 
 _ADAMAX = Schedule(
     epochs=20,

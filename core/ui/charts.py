@@ -26,8 +26,8 @@ CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
 BELOW = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
 """Where the legend goes: along the bottom, so that a chart keeps its width on a phone.
 
-Of the whole figure rather than of the plot in it: so the plot makes room for as many lines as the
-legend has at the width there is, also after the window changed."""
+It is placed in the whole figure, not relative to the plot, so that the plot makes room for as many
+lines as the legend needs, also when the window changes its width."""
 MAX_COLUMNS = 800
 """Points across a chart; more would not be visible and would slow the page."""
 

@@ -49,6 +49,9 @@ FEW_EPOCHS = 12
 MEASURES = ("accuracy", "unweighted_average_recall")
 """In the order of `core.reports.Learnt.measures`."""
 
+LEGEND_LINE = 18
+"""Pixels; on a phone each long name takes a line, at the cost of the plot."""
+
 IDEA_LINE = 17
 """Pixels for each line of an idea's name; every idea gets as many as the longest, two at least."""
 
@@ -174,7 +177,7 @@ def history(log: History) -> dict[str, go.Figure]:
         if not columns:
             continue
         title, unit, hover = _logged_titles(kind, log)
-        figure = blank(title, "epoch", unit, 300)
+        figure = blank(title, "epoch", unit, 300 + LEGEND_LINE * max(0, len(columns) - 3))
         for number, column in enumerate(columns):
             values = log.columns[column]
             if kind == "learning_rate":
