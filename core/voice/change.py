@@ -39,7 +39,10 @@ def change_pitch_and_tempo(samples: Samples, pitch: float, tempo: float) -> Samp
 
 def add_noise(samples: Samples, snr_db: float, colour: float, rng: np.random.Generator) -> Samples:
     """Noise with a power spectrum of 1 / f**colour (0 white, 1 pink, 2 brown) at an SNR in dB."""
-    spectrum = np.fft.rfft(rng.standard_normal(len(samples)))
+    white = rng.standard_normal(len(samples))
+    if not colour:
+        return mix_at(samples, white, snr_db)
+    spectrum = np.fft.rfft(white)
     frequency = np.maximum(np.arange(len(spectrum)), 20 * len(samples) / SAMPLE_RATE)
     noise = np.fft.irfft(spectrum / frequency ** (colour / 2), len(samples))
     return mix_at(samples, noise, snr_db)
