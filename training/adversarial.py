@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.face.classify import classify
-from core.face.tensor import FACE_TENSOR, face_input
+from core.face.tensor import FACE_TENSOR
 from core.labels import EMOTIONS
 from core.models import Model, ModelInfo
 from training import checks, fer2013
@@ -69,7 +69,7 @@ def adversarial(
     network, source = _network(info, run)
     model = Model(info)
     correlation = compare(network, model, splits["validation"])
-    attacker = Attacker(lambda x: network(x, training=False)["logits"], size=face_input(info).size)
+    attacker = Attacker(lambda x: network(x, training=False)["logits"])
     return {
         "split": "test",
         "model_sha256": info.sha256,
@@ -134,6 +134,8 @@ def _network(info: ModelInfo, run: Path | None) -> tuple[keras.Model, str]:
     """The network to take gradients from, and what it is."""
     if run is None:
         return twin(info), "float32 twin rebuilt from the file that ships"
+    if info.card.get("beside"):
+        raise DataSetError(f"{info.name} is made of two networks: attack its file, without --run.")
     weights = finished_stages(run)[-1] / "best.weights.h5"
     network = rebuild(str(info.card.get("recipe", info.name)), weights)
     return network, "float32 weights of the run that made the file"

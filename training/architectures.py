@@ -91,6 +91,10 @@ def face_cnn(
     return keras.Model(inputs, {"logits": logits, "evidence": evidence}, name=name)
 
 
+DEEP: dict[str, Any] = {"blocks": (3, 3, 3), "name": "deep"}
+"""What makes `face_cnn` the deep network of `face-cnn-large`."""
+
+
 def _temporal_block(x, filters: int, dilation: int, name: str):
     """Residual dilated convolution over time, which lets a moment see its surroundings."""
     y = layers.Conv1D(
@@ -176,23 +180,28 @@ def _by_steps(columns: Any) -> Any:
 def together(networks: list[keras.Model]) -> keras.Model:
     """One network that answers with the mean of several networks' logits.
 
-    The heads of voice networks stand side by side, so `evidence` (n, steps, all heads, 7) and
-    `scores` (n, steps, all heads) make up `logits` as they do in each of them. One alone stays
-    itself.
+    Of voice networks the heads stand side by side, so `evidence` (n, steps, all heads, 7) and
+    `scores` (n, steps, all heads) make up `logits` as they do in each of them. Of face networks
+    `evidence` is the mean of theirs, place by place. One alone stays itself.
     """
     if len(networks) == 1:
         return networks[0]
     inputs = keras.Input(networks[0].input.shape[1:], name=networks[0].input.name)
     answers = [network(inputs) for network in networks]
 
+    def mean(output: str):
+        joined = [answer[output] for answer in answers]
+        return layers.Average(name=output, dtype="float32")(joined)
+
     def side_by_side(output: str):
         joined = [answer[output] for answer in answers]
         return layers.Concatenate(axis=2, name=output, dtype="float32")(joined)
 
-    outputs = {output: side_by_side(output) for output in ("evidence", "scores")}
-    outputs["logits"] = layers.Average(name="logits", dtype="float32")(
-        [answer["logits"] for answer in answers]
-    )
+    outputs = {"logits": mean("logits")}
+    if "scores" in answers[0]:
+        outputs |= {output: side_by_side(output) for output in ("evidence", "scores")}
+    else:
+        outputs["evidence"] = mean("evidence")
     return keras.Model(inputs, outputs, name=networks[0].name)
 
 

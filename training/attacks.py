@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from core.face.tensor import FACE_SIZE, MIN_STANDARD_DEVIATION
+from core.face.tensor import MIN_STANDARD_DEVIATION
 from training.gradients import input_gradient
 
 WHITE = 255.0
@@ -50,35 +50,24 @@ def standardised(pixels: Any) -> Any:
     return (grey - mean) / ops.sqrt(ops.maximum(variance, MIN_STANDARD_DEVIATION**2))
 
 
-def enlarged(pixels: Any, size: int) -> Any:
-    """Pixels (n, h, w, 1) at another size, as `face_tensor` samples, with gradients."""
-    if pixels.shape[1:3] == (size, size):
-        return pixels
-    return ops.image.resize(pixels, (size, size), "bilinear", data_format="channels_last")
-
-
 class Attacker:
     """Whoever knows a network's weights and changes pictures so that it errs."""
 
-    def __init__(
-        self, network: Callable[[Any], Any], mirrored: bool = True, size: int = FACE_SIZE
-    ) -> None:
+    def __init__(self, network: Callable[[Any], Any], mirrored: bool = True) -> None:
         """Prepare the gradient.
 
         Parameters
         ----------
         network : standardised faces (n, h, w, 1) -> logits (n, 7), both of the backend.
         mirrored : it is asked about the mirror image too, as the app asks.
-        size : pixels a side that it wants its faces to have.
         """
         self._network = network
         self._mirrored = mirrored
-        self._size = size
         self._gradient = input_gradient(self._loss)
 
     def logits(self, pixels: Any) -> Any:
         """(n, 7) of pixels (n, h, w, 1) from 0 to 1, as the backend's tensor."""
-        tensors = standardised(enlarged(pixels, self._size))
+        tensors = standardised(pixels)
         found = self._network(tensors)
         if self._mirrored:
             found = (found + self._network(ops.flip(tensors, axis=2))) / 2

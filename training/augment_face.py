@@ -29,8 +29,6 @@ class FaceAugmentation:
 STRONG = FaceAugmentation(rotation=15, scale=(0.9, 1.27), shift=0.08, camera=1.0, erasing=0.5)
 GENTLE = FaceAugmentation(rotation=8, scale=(0.95, 1.1), shift=0.04, camera=0.5, erasing=0.2)
 """For the last stage: nearer to the faces that the network will be shown."""
-MILD = FaceAugmentation(rotation=10, scale=(0.9, 1.15), shift=0.06, camera=0.0, erasing=0.3)
-"""For faces that are enlarged: turned and cut a little, as if by the same camera."""
 KERAS = FaceAugmentation(rotation=20, scale=(0.85, 1.15), shift=0.1, camera=1.0, erasing=0.0)
 """Flip, rotation, zoom and shift as is usual with Keras. In place of its brightness some faces get
 another gamma, blur or noise, as by another camera."""

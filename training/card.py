@@ -106,7 +106,7 @@ def _how_far(card: dict[str, Any]) -> str:
 
 
 def _beforehand(card: dict[str, Any]) -> str:
-    """What networks learnt without labels, and who taught them."""
+    """What networks learnt without labels, who taught them and who answers along."""
     parts = []
     teachers = card.get("teachers", [])
     filling = [one for each in (card, *teachers) for one in each.get("filling", [])]
@@ -131,6 +131,12 @@ def _beforehand(card: dict[str, Any]) -> str:
             for one in teachers
         ]
         parts.append(f"What also taught but does not ship: {'; '.join(fared)}.")
+    if beside := card.get("beside"):
+        parts.append(
+            f"Beside what was trained for it answers {beside['network']} as it shipped then "
+            f"(SHA-256 {beside['sha256'][:12]}), with the weights of its file; the logits are the "
+            "mean of both. Epochs and hours below are those of the other network."
+        )
     stages = [stage for each in (card, *teachers) for stage in each["stages"]]
     parts += [
         f"Where teachers had answered together, {card['recipe']} as it shipped until then (SHA-256 "

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from core.face.tensor import FaceInput
 from core.labels import EMOTIONS
 from core.models import probabilities, read_info
-from training import checks, fer2013, voice, voices
+from training import checks, fer2013, robust, voice, voices
 from training.architectures import ARCHITECTURES
 from training.augment_face import GENTLE, augmented_faces
 from training.export import rebuild
-from training.face import predicted_logits
+from training.face import predicted_logits, resized
 from training.files import DataSetError
 from training.loop import Batches, Schedule, fit, one_hot
 from training.measures import summary
@@ -78,12 +78,15 @@ def learning_curve(
     Raises
     ------
     DataSetError
-        When the recipe starts from another model's weights, or the data cannot be used.
+        When the recipe starts from another model's weights or answers with it, or the data cannot
+        be used.
     """
     recipe = RECIPES[name]
-    if recipe.begins_with:
+    if recipe.train is robust.train:
+        raise DataSetError(f"{name} starts from {robust.BASE}; draw the learning curve of that.")
+    if recipe.beside:
         raise DataSetError(
-            f"{name} starts from {recipe.begins_with}; draw the learning curve of that."
+            f"{name} answers together with {recipe.beside}; draw the learning curve of that."
         )
     whole = epochs or EPOCHS[recipe.task]
     points = []
@@ -158,10 +161,11 @@ def _short_face(
     faces = fer2013.share(splits["train"], fraction, schedule.seed)
     checks.told(faces.labels, faces.left_out, f"{fraction:g} of FER2013's train")
     prepared = FaceInput(RECIPES[name].input["preprocessing"], FACE_SIZE)
-    rows = np.random.default_rng(0).permutation(len(splits["validation"]))[:CHOOSING_FACES]
+    small = {split: resized(splits[split].images, FACE_SIZE) for split in SPLITS}
+    rows = np.random.default_rng(0).permutation(len(small["validation"]))[:CHOOSING_FACES]
 
     def validation_score(model: keras.Model) -> dict[str, float]:
-        logits = predicted_logits(model, splits["validation"].images[rows], prepared)
+        logits = predicted_logits(model, small["validation"][rows], prepared)
         right = logits.argmax(axis=1) == splits["validation"].labels[rows]
         return {"score": float(np.mean(right))}
 
@@ -177,7 +181,7 @@ def _short_face(
     model = rebuild(name, weights)
     measured = {}
     for split in SPLITS:
-        p = probabilities(predicted_logits(model, splits[split].images, prepared))
+        p = probabilities(predicted_logits(model, small[split], prepared))
         measured[split] = _kept(summary(p, splits[split].labels))
     return len(faces), measured
 

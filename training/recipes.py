@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.face.tensor import FACE_PIXELS, FACE_SIZE, FACE_TENSOR, face_tensor
+from core.face.tensor import FACE_PIXELS, FACE_TENSOR, face_tensor
 from core.models import Task
 from core.voice.descriptors import DESCRIPTORS
 from core.voice.prosody import COLUMNS
 from core.voice.tensor import DESCRIPTOR_WINDOWS, PROSODY_TENSOR, whole_steps
 from training import face, fer2013, robust, voice, voice1d, voices
+from training.architectures import DEEP
 
 SMALL_BYTES = 4 * 1024 * 1024
 """Of a model that everybody gets."""
@@ -62,8 +63,8 @@ class Recipe:
     """How many stages each network goes through, by its folder, where none can be left out."""
     teachers: tuple[str, ...] = ()
     """Folders of networks that do not ship and taught those that do."""
-    begins_with: str = ""
-    """The installed model with whose weights training begins; none by default."""
+    beside: str = ""
+    """An installed face model that answers along, with the weights of its file; none by default."""
     plan: tuple[str, ...] = ()
     """Its stages in a word each, where the last ones can be left out."""
     imagenet: bool = False
@@ -72,10 +73,10 @@ class Recipe:
     """Name of the smaller network that it grows out of where they cannot."""
 
 
-def _face_examples(data: Path, size: int = FACE_SIZE) -> list[NDArray[np.float32]]:
+def _face_examples(data: Path) -> list[NDArray[np.float32]]:
     images = fer2013.training_splits(data)["train"].images
     rows = np.random.default_rng(0).permutation(len(images))[:CALIBRATION_EXAMPLES]
-    return [face_tensor(images[i], size) for i in rows]
+    return [face_tensor(images[i]) for i in rows]
 
 
 def _voice_examples(data: Path) -> list[NDArray[np.float32]]:
@@ -85,7 +86,7 @@ def _voice_examples(data: Path) -> list[NDArray[np.float32]]:
     return [whole_steps(samples)[0] for samples in heard.samples]
 
 
-GREY_FACES = {"shape": ["n", FACE_SIZE, FACE_SIZE, 1], "preprocessing": FACE_TENSOR}
+GREY_FACES = {"shape": ["n", 48, 48, 1], "preprocessing": FACE_TENSOR}
 FACE_DATA = (
     "FER2013 Training (copies of PublicTest and PrivateTest images removed); "
     "chosen and calibrated on PublicTest; judged on PrivateTest"
@@ -140,25 +141,23 @@ RECIPES: dict[str, Recipe] = {
     ),
     "face-cnn-large": Recipe(
         task="face",
-        title="Face network on enlarged faces",
-        architecture="The network of face-cnn on grey faces enlarged to "
-        f"{face.LARGE_SIZE}x{face.LARGE_SIZE}",
-        input={
-            "shape": ["n", face.LARGE_SIZE, face.LARGE_SIZE, 1],
-            "preprocessing": FACE_TENSOR,
-        },
-        data="The weights of face-cnn as it shipped then (read out of its int8 file), then "
-        + FACE_DATA,
+        title="Larger face network",
+        architecture="Two residual CNNs with squeeze-and-excitation on 48x48 grey faces, a deep "
+        "one and that of face-cnn, as one network that averages their seven evidence maps; these "
+        "averaged are the logits",
+        input=GREY_FACES,
+        data=FACE_DATA,
         held_apart=FACE_HELD_APART,
         data_licence=FACE_LICENCE,
         limits=FACE_LIMITS,
-        train=face.train_large,
-        examples=partial(_face_examples, size=face.LARGE_SIZE),
-        members={"": {}},
-        rounds={"": len(face.LARGE.stages)},
+        train=face.train_deep,
+        examples=_face_examples,
+        members={DEEP["name"]: DEEP},
+        rounds={DEEP["name"]: len(face.LARGE.stages)},
+        beside="face-cnn",
         score=_accuracy,
         default=False,
-        begins_with=face.LARGE_BASE,
+        largest_bytes=LARGE_BYTES,
     ),
     "face-efficientnetb7": Recipe(
         task="face",
@@ -202,7 +201,6 @@ RECIPES: dict[str, Recipe] = {
         members={"": {}},
         score=_accuracy,
         default=False,
-        begins_with=robust.BASE,
     ),
     "voice-cnn": Recipe(
         task="voice",

@@ -25,7 +25,7 @@ from training.attacks import FAST, PGD, WHITE, Attacker, as_pixels, standardised
 from training.augment_face import GENTLE, random_face
 from training.loop import Batches, Schedule, fit, one_hot
 from training.steps import learn, mean_log
-from training.twin import mean_logits, read_out, write_start
+from training.twin import mean_logits, read_out, with_batch_statistics
 
 BASE = "face-cnn"
 """The shipped model whose weights training starts from."""
@@ -66,8 +66,7 @@ def train(
     base = find("face", BASE)
     start = run / "start.weights.h5"
     if not start.exists():
-        tensors = face_tensor(faces.images[:STATISTICS_FACES])
-        write_start(read_out(base, splits["validation"]), tensors, start)
+        _write_start(read_out(base, splits["validation"]), faces, start)
     print("stage 1 of 1", flush=True)
     batch_size = min(schedule.batch_size, len(faces))
     steps = len(faces) // batch_size
@@ -91,6 +90,14 @@ def train(
         },
         one_epoch=_epoch,
     )
+
+
+def _write_start(network: keras.Model, faces: fer2013.Faces, path: Path) -> None:
+    with_batch_statistics(network, face_tensor(faces.images[:STATISTICS_FACES]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name("part.weights.h5")
+    network.save_weights(part)
+    part.replace(path)
 
 
 def _batches(faces: fer2013.Faces, batch_size: int, steps: int, seed: int, epoch: int) -> Batches:

@@ -11,9 +11,10 @@ from typing import Any
 
 from core.datasets import CORPORA
 from core.index import DATA_SETS
-from core.models import MODELS_FOLDER, Model, read_info
+from core.models import MODELS_FOLDER, Model, ModelInfo, find, read_info
 from core.predictions import write_predictions
 from core.words import listed
+from training import fer2013
 from training.architectures import parameters, together
 from training.card import write_card
 from training.evaluate import (
@@ -38,6 +39,7 @@ from training.filling import FOLDER
 from training.loop import finished
 from training.provenance import made_with
 from training.recipes import RECIPES, VOICE_LICENCES, Recipe
+from training.twin import read_out
 
 MOST_LOSS = 0.003
 """Of the validation score: what a quantisation may cost."""
@@ -80,12 +82,16 @@ def ship(
         rebuild(name, trained[member][-1] / "best.weights.h5", **arguments)
         for member, arguments in recipe.members.items()
     ]
+    if beside := _beside(recipe, trained):
+        networks.append(read_out(beside, fer2013.load(data)["validation"]))
     network = together(networks)
     examples = [] if quick else recipe.examples(data)
     before = _forerunner(run, trained)
     teaching = [stage for stages_of in taught_by.values() for stage in stages_of]
     card = _card(name, recipe, parameters(network), trained, before, teaching)
     card |= _made_from(recipe, run)
+    if beside:
+        card["beside"] = {"network": beside.name, "sha256": beside.sha256}
     card |= {**_without_labels(run, recipe.members), **_taught_by(run, taught_by)}
     if called and called != name:
         card.update(name=called, title=f"{recipe.title} ({called})", default=False)
@@ -107,6 +113,21 @@ def ship(
     folder = write_folder(card["name"], content, card, _history(trained), models)
     write_evaluation(folder, data)
     return folder
+
+
+def _beside(recipe: Recipe, members: dict[str, list[Path]]) -> ModelInfo | None:
+    """The installed model that answers along, if one does; it has to be the one that taught."""
+    if not recipe.beside:
+        return None
+    info = find(recipe.task, recipe.beside)
+    states = [_state(stage)["recipe"] for stages in members.values() for stage in stages]
+    taught = {state.get("teacher_sha256", info.sha256) for state in states}
+    if taught != {info.sha256}:
+        raise DataSetError(
+            f"This run was taught by another file of {info.name} than the one that is installed. "
+            "Put that one back, or train anew."
+        )
+    return info
 
 
 def _made_from(recipe: Recipe, run: Path) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 The file knows no gradients, and it is all that ships. Its weights are read out and put into the
 architecture that they came from, in float32. What int8 rounds on the way is not repeated, so file
-and twin are compared on validation faces before the twin is attacked or trained on.
+and twin are compared on validation faces before the twin is attacked, trained on or joined with
+another network.
 """
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from core.embedding import schema
 from core.face.classify import classify
-from core.face.tensor import FACE_SIZE, face_input, face_tensor
+from core.face.tensor import face_tensor
 from core.models import Model, ModelInfo
-from training.architectures import ARCHITECTURES
+from training.architectures import ARCHITECTURES, DEEP, together
 from training.fer2013 import Faces
 from training.files import DataSetError
 
@@ -40,9 +40,12 @@ def twin(info: ModelInfo) -> keras.Model:
     build = ARCHITECTURES.get(str(info.card.get("recipe", info.name)))
     if info.task != "face" or build is None:
         raise DataSetError(f"{info.name} is no face network whose architecture is known here.")
-    network = build()
-    fill(network, (info.folder / "model.tflite").read_bytes(), info.name)
-    return network
+    content = (info.folder / "model.tflite").read_bytes()
+    several = bool(info.card.get("beside"))
+    networks = [build(**DEEP), build()] if several else [build()]
+    for network in networks:
+        fill(network, content, info.name, network.name if several else "")
+    return together(networks)
 
 
 def read_out(info: ModelInfo, validation: Faces) -> keras.Model:
@@ -58,8 +61,13 @@ def read_out(info: ModelInfo, validation: Faces) -> keras.Model:
     return network
 
 
-def fill(model: keras.Model, content: bytes, name: str) -> None:
-    """Give `model` the weights of the LiteRT file of `name`; its batch norms then only add a bias.
+def fill(model: keras.Model, content: bytes, name: str, inside: str = "") -> None:
+    """Give `model` the weights of a LiteRT file; its batch norms then only add a bias.
+
+    Parameters
+    ----------
+    name : of the shipped model. inside : name of the one network to take them of, where several
+        answer as one.
 
     Raises
     ------
@@ -67,6 +75,9 @@ def fill(model: keras.Model, content: bytes, name: str) -> None:
         When a convolution of the model is not in the file, or in another shape.
     """
     stored = _convolutions(content)
+    if inside:
+        place = re.compile(rf"/{re.escape(inside)}(_\d+)?/")
+        stored = {key: weights for key, weights in stored.items() if place.search(key)}
     for layer in model.layers:
         if not isinstance(layer, keras.layers.Conv2D):
             continue
@@ -138,11 +149,9 @@ def _values(model: Any, tensor: Any) -> NDArray[np.float32]:
     return (values - zero) * scale
 
 
-def mean_logits(
-    model: keras.Model, images: NDArray[np.uint8], size: int = FACE_SIZE
-) -> NDArray[np.float32]:
-    """Logits (n, 7) of faces (n, h, w) seen at `size`, mean of each and its mirror image."""
-    tensors = face_tensor(images, size)
+def mean_logits(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Logits (n, 7) of faces (n, h, w), mean of each and its mirror image."""
+    tensors = face_tensor(images)
     both = [model.predict(x, 128, verbose=0)["logits"] for x in (tensors, tensors[:, :, ::-1])]
     mean: NDArray[np.float32] = (both[0] + both[1]) / np.float32(2)
     return mean
@@ -156,7 +165,7 @@ def compare(model: keras.Model, shipped: Model, validation: Faces) -> float:
     DataSetError
         When they do not answer alike.
     """
-    its = mean_logits(model, validation.images, face_input(shipped.info).size)
+    its = mean_logits(model, validation.images)
     files = classify(validation.images, shipped)[0]
     correlation = float(np.corrcoef(its.ravel(), files.ravel())[0, 1])
     accuracies = [float(np.mean(x.argmax(axis=1) == validation.labels)) for x in (its, files)]
@@ -196,12 +205,3 @@ def with_batch_statistics(model: keras.Model, tensors: NDArray[np.float32]) -> N
                 variance,
             ]
         )
-
-
-def write_start(network: keras.Model, tensors: NDArray[np.float32], path: Path) -> None:
-    """Write a twin's weights, made fit for training by `with_batch_statistics`, to begin with."""
-    with_batch_statistics(network, tensors)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name("part.weights.h5")
-    network.save_weights(part)
-    part.replace(path)
