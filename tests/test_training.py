@@ -21,6 +21,7 @@ from core.labels import EMOTIONS
 from core.measures import confusion_matrix
 from core.models import MODELS_FOLDER, Model, ModelInfo, find, read_info
 from core.predictions import Predictions, read_predictions, write_predictions
+from core.voice.features import SAMPLE_RATE
 from core.voice.prosody import COLUMNS
 from tests.data_makers import fer2013 as fer2013_folder
 from tests.media_makers import wav
@@ -773,11 +774,21 @@ def test_pitch_and_tempo_change_apart():
     assert len(faster) == pytest.approx(len(samples) / 1.12, rel=0.05)
 
 
-def test_noise_comes_at_its_level_and_codec_keeps_the_tone():
-    samples, rng = _hum(), np.random.default_rng(0)
-    noise = add_noise(samples, 10.0, 1.0, rng) - samples
+@pytest.mark.parametrize("colour", [0.0, 1.0, 2.0])
+def test_noise_comes_at_its_level_and_of_its_colour(colour):
+    samples = _hum()
+    noise = add_noise(samples, 10.0, colour, np.random.default_rng(0)) - samples
     ratio = 10 * np.log10(np.mean(samples**2) / np.mean(noise**2))
     assert ratio == pytest.approx(10, abs=0.1)
+    power = np.abs(np.fft.rfft(noise)) ** 2
+    frequency = np.fft.rfftfreq(len(noise), 1 / SAMPLE_RATE)
+    low, high = ((frequency > f) & (frequency < 2 * f) for f in (200, 3200))
+    # Four octaves higher, each having 2**colour times less power a hertz.
+    assert np.log2(power[low].mean() / power[high].mean()) == pytest.approx(4 * colour, abs=0.5)
+
+
+def test_a_codec_keeps_the_tone():
+    samples = _hum()
     assert _pitch(through_codec(samples, 24_000)) == pytest.approx(220, rel=0.02)
 
 

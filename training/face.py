@@ -200,12 +200,14 @@ weights (72 epochs: 69.0%), came to 70.6% together with it, and all three to 70.
 each two correlate at 0.97, and of the faces on which `face-cnn` errs each other one gets 88% wrong.
 So more networks that learn from faces changed in this way are not worth their time.
 
-Nor are larger faces, changed as much or less (float32, at 64 px, 1.8 times the work). `face-cnn`
-went on for 36 epochs by the labels alone, without another camera's changes and less turned and
-erased (commit e42e004): 70.2%, log loss 0.855, and 71.1% together with `face-cnn` (p 0.36; 0.822).
-It learnt by heart: 88% of its training faces right before two sharpness-aware epochs, and then
-69.9% and 0.913. From its 18th epoch on 14 others, on faces changed as those of `COMPACT` and half
-taught by `face-cnn`, came to 70.1% and 0.823."""
+Nor are larger faces worth theirs (float32, 1.8 times the work). `face-cnn` went on for 36 epochs on
+faces of 52 and then 64 px, by the labels alone, turned and blanked less and without other gammas,
+blur and noise (commit e42e004): 70.2% (p 0.43), log loss 0.855, and together with `face-cnn` 71.1%
+(p 0.36), log loss 0.822. It learnt by heart: before its last two epochs, which are sharpness-aware,
+it had 89% of its training faces right, as they are changed in training, but 69.9% of the validation
+faces (log loss 0.913). Fourteen other epochs at 64 px went on from the weights after its 18th (12
+from a rate of 0.035 on, changed by `STRONG`, then 2 like the last of `COMPACT`; half taught by
+`face-cnn`; in no commit): 70.1% (p 0.22), with better probabilities, log loss 0.823."""
 
 _ADAMAX = Schedule(
     epochs=20,

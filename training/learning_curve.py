@@ -1,9 +1,9 @@
 """What more data bring: short runs on growing shares of the training data.
 
 They are much shorter than the run that ships, and faces are smaller: all of them together take
-about an hour on one core. They say how accuracy grows with data, not how good the model is.
-Voices are judged as in training, padded in batches, which comes out up to a point better than the
-app's way.
+about an hour of faces on one core, and more of voices. They say how accuracy grows with data, not
+how good the model is. Voices are judged as in training, padded in batches, which comes out up to a
+point better than the app's way.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from training.ship import ship
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
 EPOCHS = {"face": 12, "voice": 12}
-"""On all data. With 3 of faces and 4 of voices the curves said little of data: after so few updates
-half of them had taught about as much as all."""
+"""On all data. With 3 of faces and 4 of voices the curves said nothing of data: after so few
+updates half of the data had taught as much as all of them, or more."""
 MOST_TIMES = 8
 """A share of the data is gone over so much more often that the network is updated as often as on
 all of them, but at most so many times as often."""
