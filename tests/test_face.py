@@ -406,6 +406,9 @@ def test_a_model_gets_its_faces_as_it_says() -> None:
     plain = wanting()
     classify(framed, plain)
     assert plain.shapes == [(6, 48, 48, 1)]
+    grey = wanting(shape=["n", 64, 64, 1])
+    classify(framed, grey)
+    assert grey.shapes == [(6, 64, 64, 1)]
     large = wanting(preprocessing=FACE_PIXELS, shape=["n", 96, 96, 3])
     logits, evidence = classify(framed, large)
     assert large.shapes == [(6, 96, 96, 3)]
@@ -438,6 +441,13 @@ def test_a_model_that_asks_for_the_unknown_is_damaged(stated: Any, word: str) ->
     with pytest.raises(DuetError, match=word) as caught:
         classify(texture()[np.newaxis], wanting(**stated))
     assert caught.value.code == "damaged_model"
+
+
+def test_grey_faces_are_enlarged_as_training_samples_them() -> None:
+    face = texture()
+    larger = np.asarray(cv2.resize(face, (64, 64), interpolation=cv2.INTER_LINEAR), np.uint8)
+    np.testing.assert_array_equal(face_tensor(face, 64), face_tensor(larger))
+    np.testing.assert_array_equal(face_tensor(face, 48), face_tensor(face))
 
 
 def test_pixels_are_enlarged_as_training_samples_them() -> None:

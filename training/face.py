@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +47,7 @@ class Stage:
     """Share of the epochs, the first ones, that see faces of `small_size`: at less cost."""
     small_size: int = 32
     judged_size: int = FACE_SIZE
-    """Pixels a side of the validation faces of a network that takes them at the size they have."""
+    """Pixels a side of the validation faces of a network on `face_tensor`s."""
     mixup: float = 0.0
     """Share of the faces that are mixed with another (`training.mixing`)."""
     cutmix: float = 0.0
@@ -90,8 +89,8 @@ class Course:
     stages: tuple[Stage, ...]
     preprocessing: str = FACE_TENSOR
     """By which function of `core.face.tensor` faces become the network's input. With
-    `face_tensor` the network is validated on whole 48 px faces, with `face_pixels` on faces as
-    large as the stage's."""
+    `face_tensor` the network is validated at the stage's `judged_size`, with `face_pixels` on faces
+    as large as the stage's."""
     imagenet: bool = False
     """Whether it starts from ImageNet's weights where these can be had."""
     forerunner: Forerunner | None = None
@@ -516,21 +515,16 @@ def train_stage(
     batch_size = min(schedule.batch_size, len(faces))
     steps = len(faces) // batch_size
     weight = weights_of(faces.labels) if stage.balanced else None
-    takes_any = course.preprocessing == FACE_TENSOR
-    whole = FaceInput(course.preprocessing, stage.judged_size if takes_any else stage.size)
-
-    def judged(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return resized(images, stage.judged_size) if takes_any else images
-
+    grey = course.preprocessing == FACE_TENSOR
+    whole = FaceInput(course.preprocessing, stage.judged_size if grey else stage.size)
     if stage.teacher:
         facts = {**facts, "teacher_sha256": find("face", stage.teacher).sha256}
     answers = None
     if teacher:
         network = build()
         network.load_weights(teacher)
-        answers = probabilities(predicted_logits(network, judged(faces.images), whole))
+        answers = probabilities(predicted_logits(network, faces.images, whole))
     targets = targets_of(faces, stage, answers)
-    held_out = judged(validation.images)
 
     def epoch_batches(epoch: int) -> Batches:
         order = np.random.default_rng([schedule.seed, epoch]).permutation(len(faces))
@@ -553,7 +547,7 @@ def train_stage(
         return Batches(steps, make, course.workers)
 
     def validation_score(model: keras.Model) -> dict[str, float]:
-        logits = predicted_logits(model, held_out, whole)
+        logits = predicted_logits(model, validation.images, whole)
         chosen = probabilities(logits)[np.arange(len(validation)), validation.labels]
         accuracy = float(np.mean(logits.argmax(axis=1) == validation.labels))
         loss = -float(np.log(chosen + 1e-12).mean())
@@ -572,14 +566,6 @@ def train_stage(
         recipe=recipe,
         teachers=[teacher] if teacher else (),
     )
-
-
-def resized(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Faces (n, h, w) at another size, sampled as in training."""
-    if images.shape[1:] == (size, size):
-        return images
-    made = [cv2.resize(i, (size, size), interpolation=cv2.INTER_LINEAR) for i in images]
-    return np.stack(made).astype(np.uint8, copy=False)
 
 
 def targets_of(

@@ -28,7 +28,7 @@ from training import checks, fer2013, robust, voice, voices
 from training.architectures import ARCHITECTURES
 from training.augment_face import GENTLE, augmented_faces
 from training.export import rebuild
-from training.face import predicted_logits, resized
+from training.face import predicted_logits
 from training.files import DataSetError
 from training.loop import Batches, Schedule, fit, one_hot
 from training.measures import summary
@@ -161,11 +161,10 @@ def _short_face(
     faces = fer2013.share(splits["train"], fraction, schedule.seed)
     checks.told(faces.labels, faces.left_out, f"{fraction:g} of FER2013's train")
     prepared = FaceInput(RECIPES[name].input["preprocessing"], FACE_SIZE)
-    small = {split: resized(splits[split].images, FACE_SIZE) for split in SPLITS}
-    rows = np.random.default_rng(0).permutation(len(small["validation"]))[:CHOOSING_FACES]
+    rows = np.random.default_rng(0).permutation(len(splits["validation"]))[:CHOOSING_FACES]
 
     def validation_score(model: keras.Model) -> dict[str, float]:
-        logits = predicted_logits(model, small["validation"][rows], prepared)
+        logits = predicted_logits(model, splits["validation"].images[rows], prepared)
         right = logits.argmax(axis=1) == splits["validation"].labels[rows]
         return {"score": float(np.mean(right))}
 
@@ -181,7 +180,7 @@ def _short_face(
     model = rebuild(name, weights)
     measured = {}
     for split in SPLITS:
-        p = probabilities(predicted_logits(model, small[split], prepared))
+        p = probabilities(predicted_logits(model, splits[split].images, prepared))
         measured[split] = _kept(summary(p, splits[split].labels))
     return len(faces), measured
 

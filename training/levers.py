@@ -337,12 +337,11 @@ def _faces(data: Path, run: Path, fraction: float) -> Runner:
         )
         network = build()
         network.load_weights(weights)
-        judged = face.resized(validation.images, stage.judged_size)
         prepared = FaceInput(face.COMPACT.preprocessing, stage.judged_size)
         if lever.mirrored:
-            logits = face.predicted_logits(network, judged, prepared)
+            logits = face.predicted_logits(network, validation.images, prepared)
         else:
-            logits = network.predict(prepared(judged), verbose=0)["logits"]
+            logits = network.predict(prepared(validation.images), verbose=0)["logits"]
         answers = logits.argmax(axis=1)
         right = answers == validation.labels
         nowhere = np.array([], np.str_)

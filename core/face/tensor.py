@@ -22,13 +22,14 @@ MIN_STANDARD_DEVIATION = 4.0
 """Grey levels. Flatter pictures are not stretched further, so that a blank one stays blank."""
 
 
-def face_tensor(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+def face_tensor(faces: NDArray[np.uint8], size: int | None = None) -> NDArray[np.float32]:
     """Standardise framed faces, each by its own mean and standard deviation.
 
     Parameters
     ----------
     faces : uint8 array, (height, width) or (n, height, width)
-        Grey levels 0 to 255. Any size: training crops are smaller than `FACE_SIZE`.
+        Grey levels 0 to 255.
+    size : pixels a side of what is returned; that of the faces by default.
 
     Returns
     -------
@@ -36,7 +37,8 @@ def face_tensor(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         Zero mean and unit variance for each face (less for faces flatter than
         `MIN_STANDARD_DEVIATION` grey levels).
     """
-    pixels = _stacked(faces).astype(np.float32)
+    faces = _stacked(faces)
+    pixels = (faces if size is None else _resized(faces, size)).astype(np.float32)
     mean = pixels.mean(axis=(1, 2), keepdims=True)
     deviation = pixels.std(axis=(1, 2), keepdims=True)
     standardised = (pixels - mean) / np.maximum(deviation, MIN_STANDARD_DEVIATION)
@@ -57,12 +59,17 @@ def face_pixels(faces: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
     float32 array, (n, size, size, 3)
         0 to 255, three channels alike.
     """
-    faces = _stacked(faces)
-    if faces.shape[1:] != (size, size):
-        # Linear, as `core.face.change.changed_face` samples: trained on faces look no different.
-        enlarged = [cv2.resize(f, (size, size), interpolation=cv2.INTER_LINEAR) for f in faces]
-        faces = np.stack(enlarged).astype(np.uint8, copy=False)
-    return np.repeat(faces.astype(np.float32)[..., np.newaxis], 3, axis=3)
+    sized = _resized(_stacked(faces), size).astype(np.float32)
+    return np.repeat(sized[..., np.newaxis], 3, axis=3)
+
+
+def _resized(faces: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Faces (n, h, w) at another size."""
+    if faces.shape[1:] == (size, size):
+        return faces
+    # Linear, as `core.face.change.changed_face` samples: trained on faces look no different.
+    made = [cv2.resize(face, (size, size), interpolation=cv2.INTER_LINEAR) for face in faces]
+    return np.stack(made).astype(np.uint8, copy=False)
 
 
 def _stacked(faces: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -81,10 +88,10 @@ FACE_TENSOR = "core.face.tensor.face_tensor"
 FACE_PIXELS = "core.face.tensor.face_pixels"
 
 PREPROCESSING: dict[str, Preparation] = {
-    FACE_TENSOR: lambda faces, _size: face_tensor(faces),
+    FACE_TENSOR: face_tensor,
     FACE_PIXELS: face_pixels,
 }
-"""By the names that models use. The first takes faces at the size that they have."""
+"""By the names that models use."""
 
 LARGEST_SIDE = 1024
 """Pixels; no network is asked about larger faces, whatever its `model.json` says."""
