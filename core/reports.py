@@ -535,8 +535,8 @@ def _random_split(found: dict[str, Any]) -> OtherSplit:
         note="Random split: the same network, trained in the way of many notebooks for "
         f"{int(_number(found['epochs'], 1, 1e6))} epochs; "
         f"{_number(found['speaker_in_training']):.0%} of its test examples are of speakers, and "
-        f"{_number(found['clip_in_training']):.0%} of clips, that it was trained on."
-        + broken_off(found),
+        f"{_number(found['clip_in_training']):.0%} of clips, that it was trained on. As is usual "
+        "there, its epoch was chosen by these examples, too." + broken_off(found),
         command=str(found.get("command", "")),
     )
 
@@ -562,6 +562,7 @@ def fold_networks(found: dict[str, Any]) -> str:
     return (
         f"{'; '.join(networks)}. No epoch was chosen by what is judged, but the recipe was by "
         "validation speakers, among them actors 3, 6, 7 and 13 of the second fold"
+        f"{'; ' * bool(found.get('note'))}{found.get('note', '')}"
     )
 
 
@@ -786,12 +787,20 @@ class WholeRun:
     cost: str
     ships: bool
     """Whether what ships was made so."""
+    commit: str = ""
+    """That holds its recipe, where the recipe is no longer that of the repository."""
+
+    @property
+    def what(self) -> str:
+        """Its name, and the commit if there is one to name."""
+        return f"{self.name} (commit {self.commit})" if self.commit else self.name
 
 
 WHOLE_RUNS = (
     "Trainings as long as those that ship, each made once and in this order, beside the recipe of "
     "its time: their sizes do not add up, and with other seeds they might come out otherwise. "
-    "Some choose among the networks of one training."
+    "Some choose among the networks of one training. They were noted by hand; where a commit is "
+    "named, it holds the recipe."
 )
 
 
@@ -821,6 +830,7 @@ def _whole_runs(found: dict[str, Any]) -> list[WholeRun]:
             ],
             str(run.get("cost", "")),
             bool(run["ships"]),
+            str(run.get("commit", "")),
         )
         for run in found.get("whole_runs", [])
         if run["changes"]

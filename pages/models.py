@@ -294,7 +294,7 @@ def whole_runs(found: list[reports.WholeRun]) -> None:
     for run in found:
         ships = "ships" if run.ships else "does not ship"
         cost = f" Cost: {run.cost}." if run.cost else ""
-        st.markdown(f"- **{run.name}** ({ships}): {'; '.join(map(str, run.changes))}.{cost}")
+        st.markdown(f"- **{run.what}** ({ships}): {'; '.join(map(str, run.changes))}.{cost}")
     st.caption(f"On validation data. {reports.WHOLE_RUNS}")
 
 

@@ -448,7 +448,7 @@ WHOLE = {
             {"measure": "accuracy", "before": 0.5, "after": 0.625, "p": 0.014},
             {"measure": "log loss", "before": 1.25, "after": 1.2},
         ]},
-        {"name": "twofold", "ships": False, "changes": [
+        {"name": "twofold", "ships": False, "commit": "abc1234", "changes": [
             {"measure": "log loss", "before": 0.88, "after": 0.8612},
         ]},
         {"name": "nothing", "ships": False, "changes": []},
@@ -471,6 +471,7 @@ def test_whole_runs_are_read_beside_short_ones(folder: Path) -> None:
     assert len(reports.read_levers(info)) == 2
     report = write_report(folder.parent).read_text()
     assert f"| longer | {'; '.join(said)} | twice the time | yes |" in report
+    assert "| twofold (commit abc1234) | log loss 0.88 to 0.861 |  | no |" in report
     (folder / "levers.json").write_text(json.dumps(LEVERS | {"whole_runs": [{"name": "x"}]}))
     with pytest.raises(DuetError, match="misstates"):
         reports.read_whole_runs(info)
@@ -508,7 +509,7 @@ def test_attacks_and_learning_curves_are_shown_where_there_are_any(second: Path)
         assert ("What whole runs came to" in words(app)) is there
         assert ("**longer** (ships): accuracy 50.0% to 62.5%" in words(app)) is there
         assert ("A split that leaks would claim" in words(app)) is there
-        assert ("50% of clips, that it was trained on. The number of ep" in words(app)) is there
+        assert ("chosen by these examples, too. The number of ep" in words(app)) is there
         app.button_group(key="section").set_value("Robustness and fairness").run()
         calm(app)
         assert ("leaves 5.0% right" in words(app)) is there

@@ -384,6 +384,23 @@ def test_two_models_beside_each_other_are_marked(tmp_path: Path) -> None:
     assert [SAID.format(name) in pairs for name in ("face-cnn", "face-cnn-robust")] == [True, True]
 
 
+def test_the_report_gives_a_gap_in_accuracy_and_in_recall(tmp_path: Path) -> None:
+    info = copied("voice-cnn", tmp_path)
+    group = {"n": 50, "speakers": 9, "accuracy_95": [0.5, 0.9]}
+    found = json.loads((info.folder / "fairness.json").read_text())
+    found["groups"] = {
+        "sex": {
+            "female": {**group, "accuracy": 0.76, "unweighted_average_recall": 0.74},
+            "male": {**group, "accuracy": 0.68, "unweighted_average_recall": 0.6},
+        }
+    }
+    gap = {"between": ["female", "male"], "difference": 0.08, "interval_95": [0.01, 0.15]}
+    found["gaps"] = {"sex": {"measure": "accuracy", **gap}}
+    (info.folder / "fairness.json").write_text(json.dumps(found))
+    line = "- sex: female over male by 8.0 points (1.0 to 15.0); in UAR by 14.0\n"
+    assert line in write_report(tmp_path).read_text()
+
+
 def test_the_report_prints_the_intervals_of_a_learning_curve(tmp_path: Path) -> None:
     point = {"n": 10, "accuracy": 0.5, "accuracy_95": [0.4, 0.6], "unweighted_average_recall": 0.3}
     for name in ("face-cnn", "voice-cnn"):

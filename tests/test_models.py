@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +14,11 @@ import pytest
 from core import models
 from core.errors import DuetError
 from core.labels import EMOTIONS
+from core.models import MODELS_FOLDER
 from core.predictions import read_predictions
 from training.measures import expected_calibration_error
+
+README = Path(__file__).parent.parent / "README.md"
 
 
 @pytest.fixture
@@ -203,3 +208,60 @@ def test_probabilities_are_a_softmax_that_temperature_flattens():
     assert sharp.sum() == pytest.approx(1)
     assert sharp[0] > flat[0] > 1 / 7
     assert np.isfinite(models.probabilities(logits * 1e6)).all()
+
+
+# --- what the README says ----------------------------------------------------------------------
+
+JUDGED_ON = {
+    "FER2013 PrivateTest, all": "test",
+    "FER2013 PrivateTest, without pictures that its Training split has too": "test-distinct",
+    "RAVDESS, 5 unheard actors": "test/ravdess",
+    "CREMA-D, 18 unheard actors (six emotions)": "test/crema_d",
+    "SAVEE, 1 unheard man": "test/savee",
+    "TESS, 1 unheard woman": "test/tess",
+    "all four": "test",
+}
+
+
+def with_interval(measures: dict[str, Any], name: str) -> str:
+    low, high = measures[f"{name}_95"]
+    return f"{measures[name]:.1%} ({low:.1%} to {high:.1%})"
+
+
+def table_below(head: str) -> list[list[str]]:
+    """The cells of the README's table with that head."""
+    after = README.read_text().split(f"{head}\n")[1]
+    rows = [line for line in after.split("\n\n")[0].splitlines() if not line.startswith("|---")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_the_readme_says_of_models_what_was_measured() -> None:
+    head = (
+        "| model | held-out data | n | accuracy (95%) | unweighted average recall (95%) "
+        "| calibration error |"
+    )
+    rows = table_below(head)
+    assert len(rows) == 10
+    for model, data, *cells in rows:
+        name = model.split("`")[1]
+        evaluation = json.loads((MODELS_FOLDER / name / "evaluation.json").read_text())
+        found = evaluation["splits"][JUDGED_ON[data]]
+        assert cells == [
+            f"{found['n']:,}",
+            with_interval(found, "accuracy"),
+            with_interval(found, "unweighted_average_recall"),
+            f"{found['expected_calibration_error']:.3f}",
+        ], (model, data)
+
+
+def test_the_readme_says_of_fusion_what_was_measured() -> None:
+    rows = table_below("| answer from | accuracy (95%) | log loss | calibration error |")
+    measured = json.loads((MODELS_FOLDER / "fusion.json").read_text())["test"]
+    assert len(rows) == 6
+    for way, *cells in rows:
+        found = measured[way.removesuffix(" (ships)")]
+        assert cells == [
+            with_interval(found, "accuracy"),
+            f"{found['log_loss']:.3f}",
+            f"{found['expected_calibration_error']:.3f}",
+        ], way

@@ -307,6 +307,7 @@ def test_from_training_without_an_export_to_an_answer_in_the_app(
     assert "\n\nIts rate was changed once.\n\n" in card
     assert "It began with weights grown from those of a smaller network" in card
     assert "EfficientNetB0 had begun with random weights and had 3 epochs" in card
+    assert "those after epoch 5 of `history.csv`, which validated best" in card
 
     # The float network and the file that ships answer alike.
     best = run / "stage2/best.weights.h5"

@@ -140,6 +140,7 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
         assert "does not ship: the wide network, 3 epochs, 1 of adamw" in card
         assert "; seeds 37, 38 and 39, commit `" in card
         assert "; seeds 27, 28, 29, 47 and 48, " in card
+        assert "those after epoch 3 (narrow) and 5 (deep) of `history.csv`, which" in card
         assert "plainer" not in card  # no easy start in a stage of one epoch
         assert "blanked and filled in" in card
         assert "the narrow network in 1 epoch (" in card
@@ -151,6 +152,7 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
         card = (folder / "README.md").read_text()
         assert card.count("half of each target being what it had answered after stage 2") == 2
         assert "; seeds 7, 8 and 9, " in card
+        assert "those after epoch 4 of `history.csv`, which validated best in the last" in card
     assert main(["report", *common]) == 0
     report = (models / "REPORT.md").read_text()
     for line in (name, "When the unsure are left out", "made worse in five steps", "Whom it"):
@@ -876,7 +878,7 @@ def test_measures_of_a_known_case():
     p = np.full((6, 7), 0.02)
     p[np.arange(6), [0, 0, 0, 3, 3, 0]] = 0.88
     found = measures.summary(p, labels)
-    assert found["accuracy"] == pytest.approx(4 / 6, abs=1e-4)
+    assert found["accuracy"] == pytest.approx(4 / 6, abs=1e-6)
     assert found["unweighted_average_recall"] == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert found["expected_calibration_error"] == pytest.approx(0.88 - 4 / 6, abs=1e-3)
     assert found["confusion_matrix"][0][3] == 1
@@ -884,6 +886,12 @@ def test_measures_of_a_known_case():
     assert low <= found["accuracy"] <= high
     assert "speakers_drawn" not in found
     assert found["classes"]["angry"]["precision"] == pytest.approx(3 / 4)
+
+
+def test_measures_are_kept_so_exactly_that_they_are_rounded_once():
+    kept = measures.rounded(2309 / 3301)
+    assert f"{kept:.1%}" == "69.9%"  # and not 70.0%, as it would be from four digits
+    assert f"{round(kept, 4):.1%}" == "70.0%"
 
 
 def test_intervals_of_voices_know_that_the_clips_of_a_speaker_go_together():

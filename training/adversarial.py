@@ -24,7 +24,7 @@ from training.attacks import ATTACKS, WHITE, Attack, Attacker, as_faces, as_pixe
 from training.export import rebuild, write_json
 from training.files import DataSetError
 from training.loop import one_hot
-from training.measures import bootstrap_interval, unweighted_average_recall
+from training.measures import bootstrap_interval, rounded, unweighted_average_recall
 from training.ship import finished_stages
 from training.twin import compare, twin
 
@@ -89,7 +89,9 @@ def adversarial(
         },
         "note": "The attacker knows the weights and the true emotion. Epsilon: by how many grey "
         "levels of 255 each pixel may change. Pictures are rounded to grey levels before the file "
-        "that ships answers, so that a change of less than half a level is lost.",
+        "that ships answers, so that a change of less than half a level is lost. Gradients come "
+        "from a float32 copy of the network; attacks of more steps and starts would leave fewer "
+        "right.",
         "command": _command(info, run, faces),
         "date": datetime.now(UTC).date().isoformat(),
     }
@@ -147,9 +149,9 @@ def _answers(model: Model, images: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def _measured(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> dict[str, Any]:
     return {
-        "accuracy": round(float(np.mean(answers == labels)), 4),
-        "accuracy_95": [round(v, 4) for v in bootstrap_interval(labels, answers)],
-        "unweighted_average_recall": round(unweighted_average_recall(labels, answers), 4),
+        "accuracy": rounded(np.mean(answers == labels)),
+        "accuracy_95": [rounded(v) for v in bootstrap_interval(labels, answers)],
+        "unweighted_average_recall": rounded(unweighted_average_recall(labels, answers)),
     }
 
 
@@ -170,7 +172,7 @@ def _attacked(
     found = {
         "epsilon": epsilon,
         **_measured(faces.labels, np.concatenate(answers)),
-        "unrounded": round(float(np.mean(np.concatenate(unrounded) == faces.labels)), 4),
+        "unrounded": rounded(np.mean(np.concatenate(unrounded) == faces.labels)),
     }
     print(f"{_setting(attack)}, epsilon {epsilon}: {found['accuracy']:.1%}", flush=True)
     return found

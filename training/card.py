@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.labels import EMOTIONS
+from core.reports import read_history
 from core.words import listed
 from training.measures import OVER_SPEAKERS
 
@@ -14,10 +15,29 @@ from training.measures import OVER_SPEAKERS
 def write_card(folder: Path) -> None:
     card = json.loads((folder / "model.json").read_text())
     evaluation = json.loads((folder / "evaluation.json").read_text())
-    (folder / "README.md").write_text(_text(card, evaluation))
+    (folder / "README.md").write_text(_text(card, evaluation, _kept(folder, card)))
 
 
-def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
+def _kept(folder: Path, card: dict[str, Any]) -> str:
+    """After which epoch the weights were kept that ship; nothing without a log of the training."""
+    if not (folder / "history.csv").exists():
+        return ""
+    history = read_history(folder / "history.csv")
+    forerunner = card.get("forerunner", {}).get("network")
+    names = history.network or ("",) * len(history)
+    epochs = history.columns["epoch"]
+    kept = [(int(epochs[row]), names[row]) for row in history.kept if names[row] != forerunner]
+    if not kept:
+        return ""
+    several = len(kept) > 1
+    after = listed([f"{epoch}" + f" ({name})" * several for epoch, name in kept])
+    return (
+        f"The weights that ship are those after epoch {after} of `history.csv`, which validated "
+        f"best in the last stage{' of each network' if several else ''}."
+    )
+
+
+def _text(card: dict[str, Any], evaluation: dict[str, Any], kept: str) -> str:
     parts = [
         f"# {card['name']}: {card['title'].lower()}",
         f"{card['architecture']}. {card['parameters']:,} parameters, "
@@ -40,6 +60,7 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any]) -> str:
         f"commit `{card['git_commit']}`; "
         + ", ".join(f"{k} {v}" for k, v in card["versions"].items())
         + f". Temperature {card['temperature']}, fitted on validation data.",
+        kept,
         card.get("note", ""),
         _quantisation(card),
         "## Limits",
@@ -113,8 +134,8 @@ def _beforehand(card: dict[str, Any]) -> str:
     if filling:
         fared = [
             f"the {one['network']} network in {one['epochs']} epoch{'s' * (one['epochs'] != 1)} "
-            f"({one['seconds'] / 60:.0f} min), after which its guesses took {one['explained']:.0%} "
-            "off the mean square of validation clips"
+            f"({one['seconds'] / 60:.0f} min), after which the error of what it filled in was "
+            f"{one['explained']:.0%} below that of filling in zeros, on validation clips"
             for one in filling
         ]
         parts.append(
@@ -252,4 +273,5 @@ def _quantisation(card: dict[str, Any]) -> str:
         f"{name} {m['validation_score']:.2%} ({m['bytes'] / 1e6:.2f} MB)"
         for name, m in card["quantisations"].items()
     )
-    return f"Validation accuracy by quantisation: {measured}."
+    explained = " Dynamic: weights in int8, activations in floating point."
+    return f"Validation accuracy by quantisation: {measured}.{explained * ('dynamic' in measured)}"

@@ -27,7 +27,7 @@ from core.voice import analyze_voice, overall_logits
 from core.voice.features import log_mel_spectrogram, mel_centres
 from training import checks, fer2013, folders, voices
 from training.files import DataSetError, locate
-from training.measures import summary, unweighted_average_recall
+from training.measures import rounded, summary, unweighted_average_recall
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"}
 
@@ -228,11 +228,11 @@ def corpus_or_emotion(model: Model, data: Path) -> dict[str, Any]:
                 for i in rows
             ]
             answers = np.argmax(logits, axis=1)
-            recall[corpus][other] = round(unweighted_average_recall(labels[rows], answers), 4)
+            recall[corpus][other] = rounded(unweighted_average_recall(labels[rows], answers))
             called, meant = answers == index, labels[rows] == index
             surprise[corpus][other] = {
-                "hit": round(float(called[meant].mean()), 4) if meant.any() else None,
-                "false": round(float(called[~meant].mean()), 4),
+                "hit": rounded(called[meant].mean()) if meant.any() else None,
+                "false": rounded(called[~meant].mean()),
             }
     return {"recall": recall, "surprise": surprise}
 

@@ -19,7 +19,7 @@ from core.datasets import DataSetError
 from core.models import ModelInfo
 from core.predictions import Predictions, read_predictions
 from training import fer2013, voices
-from training.measures import LEAST_SPEAKERS, unweighted_average_recall, widened
+from training.measures import LEAST_SPEAKERS, rounded, unweighted_average_recall, widened
 from training.prepare import CREMA_D_WOMEN
 
 ROUNDS = 5000
@@ -160,14 +160,14 @@ def _measures(found: Predictions, units: NDArray[np.str_]) -> dict[str, Any]:
     if speakers >= LEAST_SPEAKERS:
         low, high = np.percentile(_drawn_anew(found, units), [2.5, 97.5])
         low, high = widened((low, high), accuracy, speakers)
-        interval = [round(max(0.0, float(low)), 4), round(min(1.0, float(high)), 4)]
+        interval = [rounded(max(0.0, float(low))), rounded(min(1.0, float(high)))]
     return {
         "n": len(found),
         "speakers": speakers,
-        "accuracy": round(accuracy, 4),
+        "accuracy": rounded(accuracy),
         "accuracy_95": interval,
-        "unweighted_average_recall": round(
-            unweighted_average_recall(found.labels, found.answers), 4
+        "unweighted_average_recall": rounded(
+            unweighted_average_recall(found.labels, found.answers)
         ),
     }
 
@@ -202,6 +202,6 @@ def _gap(
     return {
         "measure": "accuracy",
         "between": [best, worst],
-        "difference": round(groups[best]["accuracy"] - groups[worst]["accuracy"], 4),
-        "interval_95": [round(max(-1.0, float(low)), 4), round(min(1.0, float(high)), 4)],
+        "difference": rounded(groups[best]["accuracy"] - groups[worst]["accuracy"]),
+        "interval_95": [rounded(max(-1.0, float(low))), rounded(min(1.0, float(high)))],
     }

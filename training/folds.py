@@ -33,7 +33,13 @@ from core.models import probabilities
 from training import checks, voice, voices
 from training.files import DataSetError
 from training.filling import FOLDER, pretrained
-from training.measures import bootstrap_interval, summary, unweighted_average_recall, widened
+from training.measures import (
+    bootstrap_interval,
+    rounded,
+    summary,
+    unweighted_average_recall,
+    widened,
+)
 
 CORPUS = "ravdess"
 Epochs = tuple[int, ...]
@@ -309,9 +315,9 @@ def measured(
             {
                 "actors": sorted({int(clip.speaker) for clip in part.clips}),
                 "n": len(part),
-                "accuracy": round(float(np.mean(given == part.labels)), 4),
-                "unweighted_average_recall": round(recall, 4),
-                "unweighted_average_recall_95": [round(end, 4) for end in interval],
+                "accuracy": rounded(np.mean(given == part.labels)),
+                "unweighted_average_recall": rounded(recall),
+                "unweighted_average_recall_95": [rounded(end) for end in interval],
             }
         )
     rng = np.random.default_rng(7)
@@ -330,8 +336,8 @@ def measured(
     )
     return {
         "folds": rows,
-        "mean_unweighted_average_recall": round(mean, 5),
-        "mean_unweighted_average_recall_95": [round(max(0.0, low), 4), round(min(1.0, high), 4)],
+        "mean_unweighted_average_recall": rounded(mean),
+        "mean_unweighted_average_recall_95": [rounded(max(0.0, low)), rounded(min(1.0, high))],
         "all": together,
     }
 

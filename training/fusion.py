@@ -22,7 +22,7 @@ from core.models import MODELS_FOLDER, Model, probabilities
 from training import checks
 from training.evaluate import Answers, face_answers, voice_answers
 from training.export import write_json
-from training.measures import expected_calibration_error
+from training.measures import expected_calibration_error, rounded
 
 PAIRS_PER_EMOTION = 1000
 SEED = 7
@@ -150,7 +150,7 @@ def compare(face_model: Model, voice_model: Model, data: Path) -> dict[str, Any]
         way: _measures(p, test[2], [r[way] for r in rounds]) for way, p in all_ways(test).items()
     }
     for method, (loss, _) in fitted.items():
-        measured[method]["validation_log_loss"] = round(loss, 4)
+        measured[method]["validation_log_loss"] = rounded(loss)
     gains = [r[best.method] - max(r["face alone"], r["voice alone"]) for r in rounds]
     better = max(measured["face alone"]["accuracy"], measured["voice alone"]["accuracy"])
     return {
@@ -164,7 +164,7 @@ def compare(face_model: Model, voice_model: Model, data: Path) -> dict[str, Any]
         **judged_on,
         "n": len(test[2]),
         "test": measured,
-        "gain": round(measured[best.method]["accuracy"] - better, 4),
+        "gain": rounded(measured[best.method]["accuracy"] - better),
         "gain_95": _interval(gains),
         "command": "python -m training fusion --data PATH",
     }
@@ -194,7 +194,7 @@ def _accuracy(p: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
 
 
 def _interval(values: list[float]) -> list[float]:
-    return [round(float(v), 4) for v in np.percentile(values, [2.5, 97.5])]
+    return [rounded(v) for v in np.percentile(values, [2.5, 97.5])]
 
 
 def _measures(
@@ -202,10 +202,10 @@ def _measures(
 ) -> dict[str, Any]:
     """The interval is that of faces and voices drawn anew, then paired anew."""
     return {
-        "accuracy": round(_accuracy(p, labels), 4),
+        "accuracy": rounded(_accuracy(p, labels)),
         "accuracy_95": _interval(rounds),
-        "log_loss": round(_loss(p, labels), 4),
-        "expected_calibration_error": round(expected_calibration_error(p, labels), 5),
+        "log_loss": rounded(_loss(p, labels)),
+        "expected_calibration_error": rounded(expected_calibration_error(p, labels)),
     }
 
 

@@ -33,7 +33,7 @@ from training.files import DataSetError
 from training.filling import FOLDER, pretrained
 from training.learning_curve import FACE_SIZE
 from training.loop import Schedule, one_hot
-from training.measures import recalls
+from training.measures import recalls, rounded
 from training.recipes import RECIPES
 from training.views import VIEW, WINDOWS
 
@@ -203,7 +203,7 @@ def levers(
             continue
         print(f"{number} of {len(known) - 1}: {lever.name}", flush=True)
         found = ran(lever, whole)
-        tried.append({**_row(lever, found), "gain": round(found.score - base.score, 4),
+        tried.append({**_row(lever, found), "gain": rounded(found.score - base.score),
                       "p": round(_p(base, found), 4)})  # fmt: skip
         print(f"{100 * tried[-1]['gain']:+.1f} points, p {tried[-1]['p']:.3f}", flush=True)
     return {
@@ -264,7 +264,7 @@ def mean_recall(
 def _row(lever: Lever, found: Ran) -> dict[str, Any]:
     return {
         "name": lever.name,
-        "score": round(found.score, 4),
+        "score": rounded(found.score),
         "seconds": round(found.seconds),
         "parameters": found.parameters,
     }

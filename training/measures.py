@@ -139,6 +139,14 @@ def _drawn_anew(block: Block, rng: np.random.Generator) -> NDArray[np.int64]:
     return np.concatenate([block[i] for i in drawn])
 
 
+def rounded(value: float | np.floating) -> float:
+    """As it is kept in a file: to 6 digits, so that what shows it does not round a rounded value.
+
+    69.949% kept as 69.95% would be shown as 70.0%.
+    """
+    return round(float(value), 6)
+
+
 def summary(
     probabilities: NDArray[np.floating], labels: Labels, speakers: NDArray[np.str_] | None = None
 ) -> dict[str, Any]:
@@ -163,17 +171,17 @@ def summary(
     return {
         "n": len(labels),
         **({"speakers_drawn": drawn} if (drawn := speakers_drawn(speakers)) else {}),
-        "accuracy": round(float(np.mean(answers == labels)), 4),
-        "accuracy_95": [round(v, 4) for v in interval],
-        "unweighted_average_recall": round(float(recall[present].mean()), 4),
-        "unweighted_average_recall_95": [round(v, 4) for v in recall_interval],
-        "macro_f1": round(float(f1[present].mean()), 4),
-        "expected_calibration_error": round(expected_calibration_error(probabilities, labels), 5),
+        "accuracy": rounded(np.mean(answers == labels)),
+        "accuracy_95": [rounded(v) for v in interval],
+        "unweighted_average_recall": rounded(recall[present].mean()),
+        "unweighted_average_recall_95": [rounded(v) for v in recall_interval],
+        "macro_f1": rounded(f1[present].mean()),
+        "expected_calibration_error": rounded(expected_calibration_error(probabilities, labels)),
         "classes": {
             name: {
-                "precision": round(float(precision[i]), 4),
-                "recall": round(float(recall[i]), 4),
-                "f1": round(float(f1[i]), 4),
+                "precision": rounded(precision[i]),
+                "recall": rounded(recall[i]),
+                "f1": rounded(f1[i]),
                 "support": int(support[i]),
             }
             for i, name in enumerate(EMOTIONS)

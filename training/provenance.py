@@ -63,7 +63,15 @@ def hardware() -> str:
         name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return ", ".join([name, f"{os.cpu_count()} cores", *_graphics()])
+    return ", ".join([name, _cores(), *_graphics()])
+
+
+def _cores() -> str:
+    """How many there are, and of how many use was made where that was restricted."""
+    there = os.cpu_count() or 1
+    # macOS and Windows know no such restriction.
+    used = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there
+    return f"{there} cores" if used == there else f"{used} of {there} cores"
 
 
 def _graphics() -> list[str]:

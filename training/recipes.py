@@ -95,8 +95,8 @@ FACE_HELD_APART = "No copy of a test picture stands in the training data."
 FACE_LICENCE = "FER2013: Kaggle competition data, research use"
 FACE_LIMITS = (
     "FER2013's pictures were found by web searches for emotion words and labelled by a few people, "
-    "often wrongly; who is in them (age, sex, origin) is not recorded, so fairness could not be "
-    "measured."
+    "often wrongly; who is in them (age, sex, origin) is not recorded, so that fairness by these "
+    "could not be measured."
 )
 
 

@@ -168,10 +168,11 @@ def _pairs(infos: list[ModelInfo]) -> str:
     if not rows:
         return ""
     header = ["first, second", "n", "both right", "only first", "only second", "both wrong",
-              "second over first", "p"]  # fmt: skip
+              "second minus first", "p"]  # fmt: skip
     about = (
         "On the test split, example by example; p by McNemar's exact two-sided test that both err "
-        "equally often, not adjusted for the number of pairs:"
+        "equally often, not adjusted for the number of pairs. It takes clips of one speaker as "
+        "independent, so that between voice models it comes out too small:"
     )
     return _paragraphs(*dict.fromkeys(marks), about, _table(header, rows))
 
@@ -257,8 +258,8 @@ def _random_split(info: ModelInfo, found: dict[str, Any]) -> str:
     about = (
         f"The same network, trained for {found['epochs']} epochs in the way of many notebooks "
         f"(`{found['command']}`): {found['speaker_in_training']:.0%} of its test examples are of "
-        f"speakers, and {found['clip_in_training']:.0%} of clips, that it was trained on."
-        f"{broken_off(found)} The "
+        f"speakers, and {found['clip_in_training']:.0%} of clips, that it was trained on. As is "
+        f"usual there, its epoch was chosen by these examples, too.{broken_off(found)} The "
         "second line is what we stand by. The interval of the first is from drawing examples, "
         "though copies of a clip go together: it is too narrow."
     )
@@ -270,14 +271,16 @@ def _levers(found: list[Ideas]) -> str:
     about = (
         "Short runs that differ from the first one of their table in one thing. p is not adjusted "
         "for their number. Short runs overfit little, so what holds against overfitting shows less "
-        "here than in a long one. Where a recipe's commit is named, the command is of that commit."
+        "here than in a long one. By how much the first runs of several tables differ, chance "
+        "alone makes runs differ; times are rough, for the machine did other work as well. Where a "
+        "recipe's commit is named, the command is of that commit."
     )
     return "\n\n".join([about, *map(_ideas, found)])
 
 
 def _whole_runs(found: list[WholeRun]) -> str:
     rows = [
-        [run.name, "; ".join(map(str, run.changes)), run.cost, "yes" if run.ships else "no"]
+        [run.what, "; ".join(map(str, run.changes)), run.cost, "yes" if run.ships else "no"]
         for run in found
     ]
     header = ["what", "on validation data", "cost", "ships"]
@@ -440,18 +443,24 @@ def _fairness(info: ModelInfo, found: dict[str, Any]) -> str:
     gaps = [
         f"- {attribute}: {gap['between'][0]} over {gap['between'][1]} by "
         f"{100 * gap['difference']:.1f} points ({100 * gap['interval_95'][0]:.1f} to "
-        f"{100 * gap['interval_95'][1]:.1f})"
+        f"{100 * gap['interval_95'][1]:.1f}); in UAR by "
+        f"{100 * _recall_gap(found['groups'][attribute], *gap['between']):.1f}"
         for attribute, gap in found["gaps"].items()
     ]
     header = ["attribute", "group", "n", "people or pictures", "accuracy", "UAR"]
     about = (
-        "The largest gaps among groups with an interval; the gaps' own intervals allow for having "
-        "looked at all pairs of groups:"
+        "The largest gaps in accuracy among groups with an interval; the gaps' own intervals allow "
+        "for having looked at all pairs of groups:"
         if gaps
         else ""
     )
     mark = of_another_file(info, judged_file(found))
     return _paragraphs(mark, found["note"], _table(header, rows), about, "\n".join(gaps))
+
+
+def _recall_gap(groups: dict[str, Any], best: str, worst: str) -> float:
+    first, second = (groups[name]["unweighted_average_recall"] for name in (best, worst))
+    return float(first - second)
 
 
 def _fusion(path: Path, infos: list[ModelInfo]) -> str:

@@ -27,7 +27,7 @@ from core.voice.features import SAMPLE_RATE
 from training import checks, fer2013, voices
 from training.augment_voice import band_limit, reverberate
 from training.files import DataSetError
-from training.measures import bootstrap_interval
+from training.measures import bootstrap_interval, rounded
 
 CLIPS_PER_CELL = 30
 """Recordings tried of each corpus and emotion."""
@@ -212,7 +212,7 @@ def _voice_measures(model: Model, data: Path) -> dict[str, Any]:
         answers = np.array([_answer(samples, model) for samples in chosen])
         return {
             **_scores(heard.labels, answers, speakers),
-            "refused": round(float(np.mean(answers == NO_ANSWER)), 4),
+            "refused": rounded(np.mean(answers == NO_ANSWER)),
         }
 
     return {
@@ -244,9 +244,9 @@ def _scores(
     recall = [np.mean(answers[labels == e] == e) for e in range(len(EMOTIONS)) if e in labels]
     interval = bootstrap_interval(labels, answers, speakers=speakers)
     return {
-        "accuracy": round(float(np.mean(answers == labels)), 4),
-        "accuracy_95": [round(end, 4) for end in interval],
-        "unweighted_average_recall": round(float(np.mean(recall)), 4),
+        "accuracy": rounded(np.mean(answers == labels)),
+        "accuracy_95": [rounded(end) for end in interval],
+        "unweighted_average_recall": rounded(np.mean(recall)),
     }
 
 

@@ -29,7 +29,7 @@ from core.voice.descriptors import DESCRIPTORS, descriptor_windows
 from training import checks, voices
 from training.files import DataSetError
 from training.loop import Batches, Schedule, fit, one_hot
-from training.measures import recalls, summary
+from training.measures import recalls, rounded, summary
 
 SCHEDULE = Schedule(
     epochs=50,
@@ -222,7 +222,7 @@ def random_split(
 def _shared(test: Examples, pool: Examples, key: Callable[[voices.Clip], tuple[str, str]]) -> float:
     """Share of the test examples whose key is in the training data too."""
     known = {key(clip) for clip in pool.clips}
-    return round(float(np.mean([key(clip) in known for clip in test.clips])), 4)
+    return rounded(np.mean([key(clip) in known for clip in test.clips]))
 
 
 def _share(examples: Examples, fraction: float) -> Examples:
