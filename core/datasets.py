@@ -153,8 +153,9 @@ def locate(data: Path | str, name: str) -> Path | None:
 
     Where several could be meant, the first of these counts: `data` itself under the project's own
     name; `data/name`; `data/name.zip`; `data` itself under another of `SPELLINGS`; what lies in
-    `data` under each of them in turn, a folder before a zip; `data` itself, or what lies in it,
-    under a name that says nothing (`archive.zip`, `archive (1).zip`), if files in it are called as
+    `data` under each of them in turn, a folder before a zip; for FER2013 `data` itself where
+    `fer2013.csv` lies in it, or `fer2013.csv.zip`; `data` itself, or what lies in it, under a name
+    that says nothing (`archive.zip`, `archive (1).zip`), if files in it are called as
     the set's are, the first of them by name. Upper and lower case of the names are alike. Returns
     None when it is not there.
     """
@@ -171,6 +172,10 @@ def locate(data: Path | str, name: str) -> Path | None:
     for entry in sorted(found, key=lambda entry: (known.index(_plain(entry)), entry)):
         if _exists(data / entry):  # not a link to nowhere
             return data / entry
+    if name == "fer2013":
+        for table, place in (("fer2013.csv", data), ("fer2013.csv.zip", data / "fer2013.csv.zip")):
+            if _exists(data / table):
+                return place
     nameless = [data, *(data / entry for entry in sorted(_entries(data)))]
     for place in nameless:
         if _NAMELESS.fullmatch(_plain(place.name)) and name in _held(place):

@@ -145,7 +145,10 @@ def test_prepare_writes_the_same_index(
     said = capsys.readouterr().out
     assert "29 files" in said
     assert "The set of voices holds no example of disgust, fear, happy, sad, surprise" in said
-    assert "left out of the set of voices: 1\n  ravdess Actor_02/03-01-03-01-01-01-02.wav: " in said
+    assert (
+        "left out of what is measured of voices: 1\n  ravdess Actor_02/03-01-03-01-01-01-02.wav: "
+        in said
+    )
     pd.testing.assert_frame_equal(index.read(path), frame)
 
 
@@ -165,7 +168,9 @@ def test_a_damaged_file_in_a_zip_is_left_out_and_counted(
     place.write_bytes(content)
     assert main(["prepare", "--data", str(tmp_path), "--out", str(tmp_path / "i.parquet")]) == 0
     said = capsys.readouterr().out
-    assert f"left out of the set of voices: 1\n  ravdess Actor_01/{names[1].name}: " in said
+    assert (
+        f"left out of what is measured of voices: 1\n  ravdess Actor_01/{names[1].name}: " in said
+    )
     found = index.read(tmp_path / "i.parquet")
     assert found["duration"].notna().tolist().count(False) == 1
     heard = voices.hear(tmp_path, voices.clips(tmp_path))

@@ -238,7 +238,7 @@ def test_it_is_trained_shipped_heard_and_set_beside_its_leaky_split(
 
     report = write_report(models).read_text()
     assert "augmented copies, then a random split" in report
-    assert "that it was trained on. The number of epochs ended it and no plateau" in report
+    assert "chosen by these examples, too. The number of epochs ended it and no plateau" in report
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,7 @@ def test_one_command_makes_a_model_and_another_reproduces_its_numbers(
         assert card.count("half of each target being what it had answered after stage 2") == 2
         assert "; seeds 7, 8 and 9, " in card
         assert "those after epoch 4 of `history.csv`, which validated best in the last" in card
+        _leaves_nothing_of_a_refused_export(common, tmp_path, monkeypatch, capsys)
     assert main(["report", *common]) == 0
     report = (models / "REPORT.md").read_text()
     for line in (name, "When the unsure are left out", "made worse in five steps", "Whom it"):
@@ -210,6 +211,30 @@ def test_the_card_says_who_else_taught(tmp_path: Path) -> None:
     assert f"voice-cnn as it shipped until then (SHA-256 {'a' * 12}) counted as much" in said
     assert "h, wide's 1.3 h among them, on" in said
     assert "by which its epoch was chosen came to 67.0%" in said
+
+
+def _leaves_nothing_of_a_refused_export(
+    common: list[str],
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(folder: Path, data: Path) -> None:
+        assert (folder / "model.tflite").exists()
+        raise DataSetError("cannot be judged")
+
+    export = ["export", *common, "--run", str(place / "runs/face-cnn"), "--quick"]
+    with monkeypatch.context() as patched:
+        patched.setattr("training.ship.write_evaluation", refuse)
+        assert main([*export, "--called", "mine"]) == 1
+    assert "cannot be judged" in capsys.readouterr().err
+    assert not (place / "models/mine").exists()
+    kept = place / "models/face-cnn/kept.json"  # of what was measured before, say
+    kept.write_text("{}")
+    assert main(export) == 0
+    assert kept.exists()
+    assert not list(kept.parent.glob(".*"))
+    kept.unlink()
 
 
 def _refuses_what_is_not_whole(

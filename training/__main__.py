@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from core.models import ModelInfo
     from training.recipes import Recipe
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -26,6 +28,14 @@ def main(arguments: list[str] | None = None) -> int:
         parsed.run_command(parsed)
     except (DataSetError, DuetError, zipfile.BadZipFile) as error:
         print(error, file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(f"This needs {error.name}, which is not installed here.", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"{error.filename}: {error.strerror}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from the last epoch.", file=sys.stderr)
@@ -57,9 +67,13 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("name")
     export.set_defaults(run_command=_export)
     for command in (train, export):
-        command.add_argument("--run", type=Path, help="checkpoints (default runs/NAME)")
+        command.add_argument(
+            "--run",
+            type=Path,
+            help="checkpoints (default runs/NAME); what is computed of voices lies beside it",
+        )
         command.add_argument("--stages", type=_positive, help="the first ones; all by default")
-        command.add_argument("--called", help="name of the model folder (default NAME)")
+        command.add_argument("--called", type=_name, help="name of the model folder (default NAME)")
         command.add_argument(
             "--quick", action="store_true", help="ship without measuring other quantisations"
         )
@@ -197,7 +211,11 @@ def _parser() -> argparse.ArgumentParser:
         chart,
     ):
         command.add_argument(
-            "--models", type=Path, default=None, help="folder of model folders (default models/)"
+            "--models",
+            type=Path,
+            default=None,
+            help="folder of model folders (default models/); models that teach, or that training "
+            "goes on from, are always those in models/",
         )
     named = (
         train,
@@ -221,15 +239,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return int(text)
 
 
 def _share(text: str) -> float:
-    if not 0 < (share := float(text)) <= 1:
-        raise argparse.ArgumentTypeError("must be above 0 and at most 1")
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not {text!r}")
     return share
+
+
+def _name(text: str) -> str:
+    if not text or Path(text).name != text or text.startswith("."):
+        raise argparse.ArgumentTypeError(f"must be the name of a folder, not {text!r}")
+    return text
 
 
 def _known(name: str) -> str:
@@ -245,6 +273,25 @@ def _models(parsed: argparse.Namespace) -> Path:
     from core.models import MODELS_FOLDER
 
     return parsed.models or MODELS_FOLDER
+
+
+def _installed(parsed: argparse.Namespace, name: str) -> ModelInfo:
+    """The model of that name in the folder that was asked for.
+
+    Raises
+    ------
+    DataSetError
+        When there is none. DuetError when it is damaged.
+    """
+    from core.models import read_info
+    from training.files import DataSetError
+
+    models = _models(parsed)
+    if not (models / name).is_dir():
+        there = sorted(path.parent.name for path in models.glob("*/model.json"))
+        known = f"there are {', '.join(there)}" if there else "there is none"
+        raise DataSetError(f"There is no model {name!r} in {models}; {known}.")
+    return read_info(models / name)
 
 
 def _train(parsed: argparse.Namespace) -> None:
@@ -359,16 +406,16 @@ def _asked(command: str, parsed: argparse.Namespace, *options: str) -> str:
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
-    from core.models import Model, read_info
+    from core.models import Model
     from training.evaluate import evaluate, headline
-    from training.ship import write_evaluation
 
-    folder = _models(parsed) / parsed.name
-    info = read_info(folder)
+    info = _installed(parsed, parsed.name)
     if parsed.write:
+        from training.ship import write_evaluation
+
         if parsed.split or parsed.faces != "cropped":
             parsed.parser.error("--write measures everything; it goes with no --split or --faces")
-        report = write_evaluation(folder, parsed.data)
+        report = write_evaluation(info.folder, parsed.data)
     else:
         report = evaluate(Model(info), parsed.data, parsed.split, parsed.faces)
     print(json.dumps(report, indent=1) if parsed.json else headline(info, report))
@@ -386,16 +433,19 @@ def _fusion(parsed: argparse.Namespace) -> None:
 
 
 def _report(parsed: argparse.Namespace) -> None:
-    from core.models import installed, read_info
+    from core.errors import DuetError
+    from core.models import installed
     from training.files import DataSetError
     from training.report import measure, write_report
 
     models = _models(parsed)
     names = parsed.names or [info.name for info in installed(models)[0]]
+    if not names:
+        raise DataSetError(f"There is no model in {models}.")
     for name in names:
         try:
-            measure(read_info(models / name), parsed.data, parsed.faces)
-        except DataSetError as error:
+            measure(_installed(parsed, name), parsed.data, parsed.faces)
+        except (DataSetError, DuetError) as error:
             if parsed.names:
                 raise
             print(f"{name} is not judged anew: {error}", flush=True)
@@ -403,20 +453,18 @@ def _report(parsed: argparse.Namespace) -> None:
 
 
 def _adversarial(parsed: argparse.Namespace) -> None:
-    from core.models import read_info
     from training.adversarial import headline, write_adversarial
 
-    info = read_info(_models(parsed) / parsed.name)
+    info = _installed(parsed, parsed.name)
     print(headline(info, write_adversarial(info, parsed.data, parsed.run, parsed.faces)))
 
 
 def _learning_curve(parsed: argparse.Namespace) -> None:
-    from core.models import read_info
     from training.export import write_json
     from training.learning_curve import FRACTIONS, learning_curve
 
     _check_exportable()  # the points of some models are files
-    info = read_info(_models(parsed) / _known(parsed.name))
+    info = _installed(parsed, _known(parsed.name))
     run = parsed.run or Path("runs") / f"learning-curve-{parsed.name}"
     fractions = parsed.fractions or FRACTIONS
     report = learning_curve(parsed.name, parsed.data, run, fractions, parsed.epochs)
@@ -425,11 +473,10 @@ def _learning_curve(parsed: argparse.Namespace) -> None:
 
 
 def _levers(parsed: argparse.Namespace) -> None:
-    from core.models import read_info
     from training.export import write_json
     from training.levers import levers, with_earlier
 
-    info = read_info(_models(parsed) / _known(parsed.name))
+    info = _installed(parsed, _known(parsed.name))
     run = parsed.run or Path("runs") / f"levers-{parsed.name}"
     file = info.folder / "levers.json"
     report = levers(info.name, parsed.data, run, parsed.only, parsed.epochs, parsed.fraction)
@@ -440,12 +487,11 @@ def _levers(parsed: argparse.Namespace) -> None:
 
 
 def _random_split(parsed: argparse.Namespace) -> None:
-    from core.models import read_info
     from training.architectures import ARCHITECTURES
     from training.export import write_json
     from training.voice1d import random_split
 
-    info = read_info(_models(parsed) / "voice-cnn1d")
+    info = _installed(parsed, "voice-cnn1d")
     build = ARCHITECTURES[info.name]
     report = random_split(build, parsed.data, parsed.run, parsed.epochs, parsed.fraction)
     report["command"] = _asked("random-split", parsed, "epochs")
@@ -454,12 +500,11 @@ def _random_split(parsed: argparse.Namespace) -> None:
 
 
 def _folds(parsed: argparse.Namespace) -> None:
-    from core.models import read_info
     from training.architectures import ARCHITECTURES
     from training.export import write_json
     from training.folds import folds
 
-    info = read_info(_models(parsed) / "voice-cnn")
+    info = _installed(parsed, "voice-cnn")
     epochs = tuple(parsed.epochs) if parsed.epochs else None
     build = ARCHITECTURES[info.name]
     report = folds(build, parsed.data, parsed.run, epochs, parsed.networks, parsed.fraction)
@@ -475,10 +520,9 @@ def _framing(parsed: argparse.Namespace) -> None:
 
 
 def _map(parsed: argparse.Namespace) -> None:
-    from core.models import read_info
     from training.map import lay_out
 
-    print(lay_out(read_info(_models(parsed) / parsed.name), parsed.data))
+    print(lay_out(_installed(parsed, parsed.name), parsed.data))
 
 
 def _descriptor_speed(parsed: argparse.Namespace) -> None:
@@ -498,6 +542,8 @@ def _prepare(parsed: argparse.Namespace) -> None:
     from training.prepare import build
 
     path = parsed.out or Path("runs") / index.INDEX_NAME
+    if path.is_dir():  # said before all clips are measured
+        raise IsADirectoryError(errno.EISDIR, "is a folder; name a file in it", str(path))
     frame = build(parsed.data)
     index.write(frame, path)
     counts = frame.groupby(["dataset", "split"], observed=True).size().unstack(fill_value=0)

@@ -47,12 +47,13 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any], kept: str) -> str:
         "UAR is the unweighted average recall, ECE the expected calibration error. Intervals are "
         f"95%, by bootstrap {_drawn(evaluation)}.",
         _splits_table(evaluation["splits"]),
+        _lacking(evaluation["splits"]),
         *_details(evaluation),
         "## How it was made",
         f"{card['data']}.",
         _how_far(card),
         _beforehand(card),
-        f"`{card.get('command') or _usual_command(card)}`: {card['epochs']} epochs"
+        f"`{card.get('command') or _usual_command(card)}`: {_epochs(card['epochs'])}"
         f"{' of what ships' if card.get('teachers') else ''}, "
         + ", then ".join(_stages(card["stages"]))
         + f"; {_seeds(card)}, "
@@ -70,6 +71,10 @@ def _text(card: dict[str, Any], evaluation: dict[str, Any], kept: str) -> str:
         f"Weights: {card['licence_of_weights']}. Data: {card['licence_of_data']}.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'s' * (count != 1)}"
 
 
 def _drawn(evaluation: dict[str, Any]) -> str:
@@ -107,7 +112,7 @@ def _how_far(card: dict[str, Any]) -> str:
     if before := card.get("forerunner"):
         parts.append(
             f"{before['network']} had begun with {before['stages'][0]['initial_weights']} and had "
-            f"{before['epochs']} epochs, "
+            f"{_epochs(before['epochs'])}, "
             + ", then ".join(_stage(stage) for stage in before["stages"])
             + f"; it came to {before['validation_score']:.1%} on validation data. Its channels "
             "were then repeated and blocks that added nothing yet were put in, so that the large "
@@ -119,7 +124,8 @@ def _how_far(card: dict[str, Any]) -> str:
         # Where sizes come again, they do not say which stages are missing.
         new = not sizes_done & set(left_out)
         parts.append(
-            f"Only the first {done} of its {done + len(left_out)} stages of training took place"
+            f"Only the first{f' {done}' * (done > 1)} of its {done + len(left_out)} stages of "
+            "training took place"
             + (f", without what was to follow at {listed(left_out)}" if new else "")
             + f"; it is used at {card['input']['shape'][1]} px."
         )
@@ -133,7 +139,7 @@ def _beforehand(card: dict[str, Any]) -> str:
     filling = [one for each in (card, *teachers) for one in each.get("filling", [])]
     if filling:
         fared = [
-            f"the {one['network']} network in {one['epochs']} epoch{'s' * (one['epochs'] != 1)} "
+            f"the {one['network']} network in {_epochs(one['epochs'])} "
             f"({one['seconds'] / 60:.0f} min), after which the error of what it filled in was "
             f"{one['explained']:.0%} below that of filling in zeros, on validation clips"
             for one in filling
@@ -145,7 +151,7 @@ def _beforehand(card: dict[str, Any]) -> str:
         )
     if teachers:
         fared = [
-            f"the {one['network']} network, {one['epochs']} epochs, "
+            f"the {one['network']} network, {_epochs(one['epochs'])}, "
             + ", then ".join(_stage(stage) for stage in one["stages"])
             + f"; {_seeds(one)}, commit `{one['git_commit']}`; the recall on validation data by "
             f"which its epoch was chosen came to {one['validation_score']:.1%}"
@@ -207,8 +213,17 @@ def _stage(stage: dict[str, Any]) -> str:
         f"{schedule['batch_size']}, peak "
         f"rate {schedule['learning_rate']}, {course}{decayed}, label smoothing "
         f"{schedule['label_smoothing']}{averaged}{sharp}, {schedule['dtype_policy']}) "
-        f"on {stage['examples']:,} examples{size}"
+        f"on {stage['examples']:,} examples{size}{_amiss(stage)}"
     )
+
+
+def _amiss(stage: dict[str, Any]) -> str:
+    """What was wrong with the data that a stage learnt from, if anything was."""
+    missing, left_out = stage.get("missing", []), stage.get("left_out", 0)
+    parts = [f"none of {listed(missing)}" * bool(missing)]
+    parts += [f"{left_out:,} more could not be read" * bool(left_out)]
+    said = ", ".join(filter(None, parts))
+    return f" ({said})" * bool(said)
 
 
 def _splits_table(splits: dict[str, Any]) -> str:
@@ -223,6 +238,17 @@ def _splits_table(splits: dict[str, Any]) -> str:
             f"{m['expected_calibration_error']:.3f} |"
         )
     return "\n".join(rows)
+
+
+def _lacking(splits: dict[str, Any]) -> str:
+    """What the judged data held no example of, and how much of them could not be judged."""
+    parts = []
+    for name, measures in splits.items():
+        if missing := measures.get("missing"):
+            parts.append(f"The split {name} holds no example of {listed(missing)}.")
+        if left_out := measures.get("left_out"):
+            parts.append(f"Left out of {name}: {len(left_out):,}, the first {left_out[0]}")
+    return " ".join(parts)
 
 
 def _with_interval(measures: dict[str, Any], name: str) -> str:
@@ -241,7 +267,9 @@ def _details(evaluation: dict[str, Any]) -> list[str]:
     ]
     for name, counts in zip(EMOTIONS, measures["confusion_matrix"], strict=True):
         cells = " | ".join(str(count) for count in counts)
-        rows.append(f"| {name} | {cells} | {measures['classes'][name]['recall']:.1%} |")
+        found = measures["classes"][name]
+        recall = f"{found['recall']:.1%}" if found["support"] else ""
+        rows.append(f"| {name} | {cells} | {recall} |")
     parts = ["\n".join(rows)]
     if "corpus_or_emotion" in evaluation:
         parts.append(_corpus_or_emotion(evaluation["corpus_or_emotion"]))

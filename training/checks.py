@@ -46,6 +46,20 @@ def told(labels: NDArray[np.int64], left_out: Sequence[str], where: str) -> None
         print(f"{where} holds no example of {', '.join(missing)}", flush=True)
 
 
+def amiss(labels: NDArray[np.int64], left_out: Sequence[str]) -> dict[str, Any]:
+    """What is noted of training data that are not as they should be; nothing of others.
+
+    Returns
+    -------
+    `missing`: emotions without an example; `left_out`: how many could not be read.
+    """
+    facts = {
+        "missing": [name for index, name in enumerate(EMOTIONS) if index not in labels],
+        "left_out": len(left_out),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
 def told_left_out(left_out: Sequence[str], where: str) -> None:
     """Say how much of some data could not be read, and name the first of it."""
     if left_out:

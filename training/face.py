@@ -553,7 +553,13 @@ def train_stage(
         loss = -float(np.log(chosen + 1e-12).mean())
         return {"accuracy": accuracy, "loss": loss, "score": accuracy}
 
-    recipe = {"examples": len(faces), "stage": {**asdict(stage), "schedule": None}, **facts}
+    recipe = {
+        "examples": len(faces),
+        "data_sha256": faces.sha256,
+        **checks.amiss(faces.labels, faces.left_out),
+        "stage": {**asdict(stage), "schedule": None},
+        **facts,
+    }
     helped = course.pointwise and not has_accelerator()
     return fit(
         (lambda: as_matrix_products(build())) if helped else build,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,6 +54,12 @@ class Faces:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def sha256(self) -> str:
+        """What tells these faces from others: which pictures they are, and their labels."""
+        told = "".join(self.digests).encode() + self.labels.astype(np.int64).tobytes()
+        return hashlib.sha256(told).hexdigest()
+
     def where(self, mask: NDArray[np.bool_]) -> Faces:
         names = tuple(n for n, keep in zip(self.names, mask, strict=True) if keep)
         return Faces(self.images[mask], self.labels[mask], self.digests[mask], names, self.left_out)
@@ -85,7 +90,8 @@ def load(data: Path | str) -> dict[str, Faces]:
     if not all(rows.values()):
         spoilt = [fault for faults in left_out.values() for fault in faults]
         count = f" {len(spoilt):,} cannot be read, the first of them {spoilt[0]}" if spoilt else ""
-        raise DataSetError(f"{path} lacks one of the splits {', '.join(SPLITS)}.{count}")
+        lacking = [stated for stated, split in SPLITS.items() if not rows[split]]
+        raise DataSetError(f"{path} holds nothing of the split {', '.join(lacking)}.{count}")
     return {split: _faces(found, left_out[split]) for split, found in rows.items()}
 
 
@@ -148,8 +154,8 @@ def _splits(names: list[PurePosixPath]) -> dict[PurePosixPath, str]:
 
 def _of_table(files: Files, name: str) -> Iterator[tuple[str, Row | str]]:
     """The rows of `fer2013.csv`: number of the emotion, pixels, usage."""
-    table = csv.DictReader(io.StringIO(files.read(name).decode()))
-    for number, row in enumerate(table):
+    lines = files.read(name).decode("utf-8-sig", errors="replace").splitlines()
+    for number, row in enumerate(_table(lines)):
         try:
             pixels = np.array(row["pixels"].split(), np.uint8).reshape(FACE_SIZE, FACE_SIZE)
             emotion, split = CSV_EMOTIONS[int(row["emotion"])], SPLITS[row["Usage"].strip()]
@@ -159,6 +165,21 @@ def _of_table(files: Files, name: str) -> Iterator[tuple[str, Row | str]]:
             yield stated, f"Row {number + 1} of {name} is not one of FER2013; restore it."
             continue
         yield split, (pixels, INDEX[emotion], f"{name}#{number}")
+
+
+def _table(lines: list[str]) -> Iterator[dict[str, str]]:
+    """Rows by the names in the first line; each line for itself, as a stray quotation mark would
+    take those behind it along."""
+    names: list[str] | None = None
+    for line in lines:
+        try:
+            (cells,) = csv.reader([line])
+        except (csv.Error, ValueError):  # longer than a cell may be, or empty
+            cells = []
+        if names is None:
+            names = [cell.strip() for cell in cells]
+        elif line.strip():
+            yield dict(zip(names, cells, strict=False))
 
 
 def _faces(rows: list[Row], left_out: list[str]) -> Faces:

@@ -86,6 +86,7 @@ def pretrained(
         accuracy=accuracy,
         recipe={
             "examples": per_epoch,
+            "data_sha256": pool.sha256,
             "columns": pool.spectrograms[0].shape[1],
             "built_with": arguments_of(build),
             "stage": {

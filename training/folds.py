@@ -28,6 +28,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from core.datasets import present
 from core.index import RAVDESS_FOLDS
 from core.models import probabilities
 from training import checks, voice, voices
@@ -100,6 +101,10 @@ def folds(
         for member in voice.MEMBERS
         if taught_one or member.name in answering
     ]
+    if CORPUS not in present(data):  # said before anything is computed
+        raise DataSetError(
+            f"RAVDESS was not found at {data}: put ravdess.zip, or its unpacked folder, there."
+        )
     everything = voices.load(data, run.parent / "cache", voice.VARIANTS, voice.SEED, split_of)
     everything = voice.share_of(everything, fraction)
     judged_corpus = np.array([clip.corpus == CORPUS for clip in everything.clips], bool)

@@ -160,6 +160,8 @@ def _short_face(
     splits = fer2013.training_splits(data)
     faces = fer2013.share(splits["train"], fraction, schedule.seed)
     checks.told(faces.labels, faces.left_out, f"{fraction:g} of FER2013's train")
+    for split in SPLITS:
+        checks.missing_emotions(splits[split].labels, f"FER2013's {split}")
     prepared = FaceInput(RECIPES[name].input["preprocessing"], FACE_SIZE)
     rows = np.random.default_rng(0).permutation(len(splits["validation"]))[:CHOOSING_FACES]
 
@@ -175,7 +177,11 @@ def _short_face(
         lambda epoch: _face_batches(faces, schedule, prepared.preprocessing, epoch),
         validation_score,
         run / "stage1",
-        recipe={"examples": len(faces), "stage": {"size": FACE_SIZE}},
+        recipe={
+            "examples": len(faces),
+            "data_sha256": faces.sha256,
+            "stage": {"size": FACE_SIZE},
+        },
     )
     model = rebuild(name, weights)
     measured = {}
@@ -214,6 +220,8 @@ def _short_voice(
     clips = int(voice.originals(pool).sum())
     checks.told(pool.labels, (), f"{fraction:g} of the voices' train")
     judged = {split: everything.of(split) for split in SPLITS}
+    for split, part in judged.items():
+        checks.missing_emotions(part.labels, f"The voices' {split}")
     choosing = np.random.default_rng(0).permutation(len(judged["validation"]))[:CHOOSING_VOICES]
     some = judged["validation"].where(np.isin(np.arange(len(judged["validation"])), choosing))
     build = partial(ARCHITECTURES[name], widths=member.widths)

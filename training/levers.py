@@ -219,7 +219,8 @@ def levers(
 
 
 def with_earlier(earlier: dict[str, Any], newest: dict[str, Any]) -> dict[str, Any]:
-    """What `levers.json` holds: all that was tried, in `series`; of an idea tried twice the newest.
+    """What `levers.json` holds: all that was tried, in `series`; of an idea that was tried twice in
+    the same settings, on as many examples, the newest.
 
     Beside it stand the `whole_runs` (`core.reports.WholeRun`), written by whoever made them.
 
@@ -228,8 +229,12 @@ def with_earlier(earlier: dict[str, Any], newest: dict[str, Any]) -> dict[str, A
     earlier : what it holds so far; {} for nothing. newest : of `levers`.
     """
     again = {row["name"] for row in newest["tried"]}
+
+    def alike(one: dict[str, Any]) -> bool:
+        return all(one.get(what) == newest.get(what) for what in ("n", "settings"))
+
     earlier_series = [
-        {**one, "tried": [row for row in one["tried"] if row["name"] not in again]}
+        {**one, "tried": [row for row in one["tried"] if not (row["name"] in again and alike(one))]}
         for one in earlier.get("series", [])
     ]
     return {**earlier, "series": [*(one for one in earlier_series if one["tried"]), newest]}

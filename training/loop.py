@@ -63,6 +63,10 @@ class Schedule:
         return replace(self, epochs=epochs, decay_epochs=None) if epochs else self
 
 
+LATELY_NOTED = frozenset({"data_sha256", "teacher_sha256"})
+"""What runs of before did not note of what they depend on; such a run is believed."""
+
+
 class MovingAverage(keras.callbacks.Callback):
     """Exponential moving average of a network's weights, batch norm's statistics among them."""
 
@@ -274,8 +278,8 @@ def fit(
         average = MovingAverage(model, schedule.averaging) if schedule.averaging else None
         if state_file.exists():
             found = json.loads(state_file.read_text())
-            if "teacher_sha256" in state["recipe"]:  # which runs of before did not note
-                found["recipe"].setdefault("teacher_sha256", state["recipe"]["teacher_sha256"])
+            for name in LATELY_NOTED & state["recipe"].keys():
+                found["recipe"].setdefault(name, state["recipe"][name])
             same_start = found.setdefault("start", state["start"]) == state["start"]
             if not (same_start and _same_but_for_precision(found["recipe"], state["recipe"])):
                 raise DataSetError(

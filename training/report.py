@@ -41,6 +41,7 @@ from training.voices import SEVERAL_SPEAKERS
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.5)
 """Shares of the examples answered, the surest first."""
+CLASS_MEASURES = ("precision", "recall", "f1")
 OVER_CLIPS = "clips and not speakers, so that they are too narrow for voices of others."
 """What some intervals are over, unlike what the head of the report says of all others."""
 
@@ -383,14 +384,12 @@ def _learnt(point: Learnt, split: str) -> tuple[str, str]:
 
 def _classes(info: ModelInfo) -> str:
     classes = info.evaluation["splits"]["test"]["classes"]
-    rows = [
-        [
-            name,
-            *(f"{classes[name][k]:.1%}" for k in ("precision", "recall", "f1")),
-            f"{classes[name]['support']:,}",
-        ]
-        for name in EMOTIONS
-    ]
+    rows = []
+    for name in EMOTIONS:
+        support = classes[name]["support"]
+        # What there is no example of is neither found nor missed.
+        measured = [f"{classes[name][k]:.1%}" if support else "" for k in CLASS_MEASURES]
+        rows.append([name, *measured, f"{support:,}"])
     return _table(["emotion", "precision", "recall", "F1", "examples"], rows)
 
 

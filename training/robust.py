@@ -80,6 +80,8 @@ def train(
         start=start,
         recipe={
             "examples": len(faces),
+            "data_sha256": faces.sha256,
+            **checks.amiss(faces.labels, faces.left_out),
             "initial_weights": f"the weights of {base.name} as it shipped then "
             f"(SHA-256 {base.sha256})",
             "stage": {

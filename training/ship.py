@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -110,8 +111,16 @@ def ship(
     )
     if before:  # whose epochs are told from those of what grew out of it
         trained = {recipe.forerunner: before, name: trained[""]}
-    folder = write_folder(card["name"], content, card, _history(trained), models)
-    write_evaluation(folder, data)
+    folder = models / card["name"]
+    with tempfile.TemporaryDirectory() as scratch:
+        # Judged before it is put in place: what cannot be judged is not left there half made.
+        made = write_folder(card["name"], content, card, _history(trained), Path(scratch))
+        write_evaluation(made, data)
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in made.iterdir():
+            part = folder / f".{file.name}.part"
+            shutil.copyfile(file, part)
+            part.replace(folder / file.name)
     return folder
 
 

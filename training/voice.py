@@ -513,6 +513,8 @@ def train_stage(
         start=start,
         recipe={
             "examples": per_epoch,
+            "data_sha256": pool.sha256,
+            **checks.amiss(pool.labels, ()),
             "columns": pool.spectrograms[0].shape[1],
             "built_with": arguments_of(build),
             "taught_by": taught.shipped if taught else "",

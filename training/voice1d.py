@@ -64,6 +64,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.y)
 
+    @property
+    def sha256(self) -> str:
+        """What tells these examples from others: of which clips they are, and which are copies."""
+        return voices.told_apart(zip(self.clips, self.copied.astype(int).tolist(), strict=True))
+
     def where(self, mask: NDArray[np.bool_]) -> Examples:
         rows = np.flatnonzero(mask)
         chosen = tuple(self.clips[i] for i in rows)
@@ -284,5 +289,10 @@ def _fitted(
         epoch_batches,
         lambda network: score(_logits(network, validation.x).argmax(axis=1)),
         run,
-        recipe={"examples": steps * batch_size, "copies": COPIES},
+        recipe={
+            "examples": steps * batch_size,
+            "data_sha256": pool.sha256,
+            **checks.amiss(pool.y, ()),
+            "copies": COPIES,
+        },
     )

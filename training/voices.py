@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -77,6 +77,8 @@ _SAVEE = {
     "su": "surprise",
 }
 _SAVEE_SPEAKERS = ("DC", "JE", "JK", "KL")
+_TESS_SPEAKERS = {"OAF": "OAF", "OA": "OAF", "YAF": "YAF"}
+"""One clip of the set is spelt OA instead of OAF."""
 _TESS = {
     "angry": "angry",
     "disgust": "disgust",
@@ -105,6 +107,15 @@ class Clip:
         return INDEX[self.emotion]
 
 
+def told_apart(clips: Iterable[tuple[Clip, int]]) -> str:
+    """SHA-256 over clips, wherever they lie, and a number of each."""
+    told = [
+        (clip.corpus, clip.speaker, PurePosixPath(clip.path).name, clip.emotion, number)
+        for clip, number in clips
+    ]
+    return sha256(repr(told).encode()).hexdigest()
+
+
 def speakers_of(clips: Sequence[Clip]) -> NDArray[np.str_]:
     """(n,) `corpus/speaker` of each clip, as intervals take them (`training.measures`)."""
     return np.array([f"{clip.corpus}/{clip.speaker}" for clip in clips])
@@ -131,9 +142,9 @@ def parse(corpus: str, path: PurePosixPath) -> tuple[str, str] | None:
             return match[1], _SAVEE[match[2]]
     elif corpus == "tess":
         parts = stem.split("_")
-        if len(parts) >= 3 and parts[-1].lower() in _TESS:
-            # One clip of the set is spelt OA instead of OAF.
-            return "OAF" if parts[0].startswith("OA") else parts[0], _TESS[parts[-1].lower()]
+        speaker = _TESS_SPEAKERS.get(parts[0].upper())
+        if speaker and len(parts) >= 3 and parts[-1].lower() in _TESS:
+            return speaker, _TESS[parts[-1].lower()]
     return None
 
 
@@ -252,6 +263,12 @@ class Voices:
     @property
     def labels(self) -> NDArray[np.int64]:
         return np.array([clip.label for clip in self.clips])
+
+    @property
+    def sha256(self) -> str:
+        """What tells these data from others: which clips they are, and how long."""
+        parts = zip(self.clips, map(len, self.spectrograms), strict=True)
+        return told_apart((clip, length) for clip, length in parts)
 
     def where(self, mask: NDArray[np.bool_]) -> Voices:
         rows = np.flatnonzero(mask)
@@ -422,7 +439,8 @@ def _spectrogram(view: str, job: tuple[Clip, list[int] | None]) -> NDArray[np.fl
     try:
         samples = decode_audio(content(clip), clip.path).samples
     except (DuetError, DataSetError) as error:
-        print(f"left out {clip.corpus} {clip.path}: {error}", flush=True)
+        if seed is None:  # its copies lack the same
+            print(f"left out {clip.corpus} {clip.path}: {error}", flush=True)
         return VIEWS[view](np.zeros(features.SAMPLE_RATE, np.float32))[:0]
     if seed is not None:
         digest = int.from_bytes(sha256(clip.path.encode()).digest()[:4])
