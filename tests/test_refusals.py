@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,7 @@ from training.folds import folds
 from training.levers import with_earlier
 from training.report import write_report
 
+ROOT = Path(__file__).parent.parent
 Capture = pytest.CaptureFixture[str]
 
 
@@ -245,3 +247,18 @@ def test_ideas_that_were_tried_on_less_replace_nothing() -> None:
     both = with_earlier({"series": [whole]}, trial)
     assert both["series"] == [whole, trial]
     assert with_earlier(both, again)["series"] == [trial, again]
+
+
+def test_judging_needs_nothing_that_trains() -> None:
+    code = (
+        "import sys; sys.modules['keras'] = sys.modules['tensorflow'] = None;"
+        "from training.__main__ import main;"
+        "import training.evaluate, training.fusion, training.report, training.prepare;"
+        "sys.exit(main(['evaluate', 'nothing', '--data', '.']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("There is no model 'nothing' in ")
+    assert len(done.stderr.splitlines()) == 1

@@ -460,7 +460,7 @@ def _adversarial(parsed: argparse.Namespace) -> None:
 
 
 def _learning_curve(parsed: argparse.Namespace) -> None:
-    from training.export import write_json
+    from training.files import write_json
     from training.learning_curve import FRACTIONS, learning_curve
 
     _check_exportable()  # the points of some models are files
@@ -473,7 +473,7 @@ def _learning_curve(parsed: argparse.Namespace) -> None:
 
 
 def _levers(parsed: argparse.Namespace) -> None:
-    from training.export import write_json
+    from training.files import write_json
     from training.levers import levers, with_earlier
 
     info = _installed(parsed, _known(parsed.name))
@@ -488,7 +488,7 @@ def _levers(parsed: argparse.Namespace) -> None:
 
 def _random_split(parsed: argparse.Namespace) -> None:
     from training.architectures import ARCHITECTURES
-    from training.export import write_json
+    from training.files import write_json
     from training.voice1d import random_split
 
     info = _installed(parsed, "voice-cnn1d")
@@ -501,7 +501,7 @@ def _random_split(parsed: argparse.Namespace) -> None:
 
 def _folds(parsed: argparse.Namespace) -> None:
     from training.architectures import ARCHITECTURES
-    from training.export import write_json
+    from training.files import write_json
     from training.folds import folds
 
     info = _installed(parsed, "voice-cnn")

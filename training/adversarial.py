@@ -21,8 +21,8 @@ from core.labels import EMOTIONS
 from core.models import Model, ModelInfo
 from training import checks, fer2013
 from training.attacks import ATTACKS, WHITE, Attack, Attacker, as_faces, as_pixels
-from training.export import rebuild, write_json
-from training.files import DataSetError
+from training.export import rebuild
+from training.files import DataSetError, write_json
 from training.loop import one_hot
 from training.measures import bootstrap_interval, rounded, unweighted_average_recall
 from training.ship import finished_stages

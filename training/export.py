@@ -6,7 +6,6 @@ The one module of the project that needs TensorFlow itself.
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from core.labels import EMOTIONS
 from core.models import MODELS_FOLDER
 from training.architectures import ARCHITECTURES
+from training.files import write_json
 from training.loop import write_history
 
 
@@ -79,7 +79,3 @@ def write_folder(
     facts = {"labels": list(EMOTIONS), **file_facts(content)}
     write_json(folder / "model.json", {**card, **facts})
     return folder
-
-
-def write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n")

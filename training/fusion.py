@@ -21,7 +21,7 @@ from core.measures import confusion_matrix
 from core.models import MODELS_FOLDER, Model, probabilities
 from training import checks
 from training.evaluate import Answers, face_answers, voice_answers
-from training.export import write_json
+from training.files import write_json
 from training.measures import expected_calibration_error, rounded
 
 PAIRS_PER_EMOTION = 1000

@@ -33,8 +33,8 @@ from core.reports import (
     read_whole_runs,
 )
 from core.words import listed
-from training.export import write_json
 from training.fairness import fairness
+from training.files import write_json
 from training.measures import OVER_SPEAKERS
 from training.robustness import CLIPS_PER_CELL, robustness
 from training.voices import SEVERAL_SPEAKERS

@@ -32,10 +32,9 @@ from training.export import (
     rebuild,
     to_litert,
     write_folder,
-    write_json,
 )
 from training.face import FORERUNNER, GROWN
-from training.files import DataSetError
+from training.files import DataSetError, write_json
 from training.filling import FOLDER
 from training.loop import finished
 from training.provenance import made_with
