@@ -153,7 +153,7 @@ def locate(data: Path | str, name: str) -> Path | None:
 
     Where several could be meant, the first of these counts: `data` itself under the project's own
     name; `data/name`; `data/name.zip`; `data` itself under another of `SPELLINGS`; what lies in
-    `data` under each of them in turn, a folder before a zip; for FER2013 `data` itself where
+    `data` under each of them in turn, a folder before a zip; of FER2013 `data` itself where
     `fer2013.csv` lies in it, or `fer2013.csv.zip`; `data` itself, or what lies in it, under a name
     that says nothing (`archive.zip`, `archive (1).zip`), if files in it are called as
     the set's are, the first of them by name. Upper and lower case of the names are alike. Returns
@@ -172,14 +172,31 @@ def locate(data: Path | str, name: str) -> Path | None:
     for entry in sorted(found, key=lambda entry: (known.index(_plain(entry)), entry)):
         if _exists(data / entry):  # not a link to nowhere
             return data / entry
-    if name == "fer2013":
-        for table, place in (("fer2013.csv", data), ("fer2013.csv.zip", data / "fer2013.csv.zip")):
-            if _exists(data / table):
-                return place
+    if name == "fer2013" and (place := _table_of_faces(data)) is not None:
+        return place
     nameless = [data, *(data / entry for entry in sorted(_entries(data)))]
     for place in nameless:
         if _NAMELESS.fullmatch(_plain(place.name)) and name in _held(place):
             return place
+    return None
+
+
+TABLE = "fer2013.csv"
+"""FER2013 in one file, as the competition gave it."""
+
+
+def named(place: Path, name: str) -> bool:
+    """Whether a folder or zip is called as the data set `name` is, in one of its spellings."""
+    return _plain(place.name).removesuffix(".zip") in SPELLINGS[name]
+
+
+def _table_of_faces(data: Path) -> Path | None:
+    """The folder or zip of FER2013's table, where that lies in `data` or is `data`."""
+    for name, place in ((data.name, data), *((entry, data / entry) for entry in _entries(data))):
+        if name.lower() == f"{TABLE}.zip" and _exists(place):
+            return place
+        if name.lower() == TABLE and place.is_file():
+            return place.parent
     return None
 
 

@@ -799,8 +799,8 @@ class WholeRun:
 WHOLE_RUNS = (
     "Trainings as long as those that ship, each made once and in this order, beside the recipe of "
     "its time: their sizes do not add up, and with other seeds they might come out otherwise. "
-    "Some choose among the networks of one training. They were noted by hand; where a commit is "
-    "named, it holds the recipe."
+    "Some choose among the networks of one training. They were noted by hand. Where a commit is "
+    "named, it holds the recipe; others of those that do not ship are kept nowhere."
 )
 
 

@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+UNUSABLE = (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""What is raised where a place that was named is of another kind, or somebody else's."""
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit code (0 done, 1 the data or a model cannot be used)."""
+    """Run one command; returns the exit code.
+
+    0 done, 1 the data, a model, a place or a library cannot be used, 130 stopped.
+    """
     parsed = _parser().parse_args(arguments)
     from core.errors import DuetError
     from training.files import DataSetError
@@ -30,9 +37,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
+        if (error.name or "core").split(".")[0] in ("core", "training"):
+            raise
         print(f"This needs {error.name}, which is not installed here.", file=sys.stderr)
         return 1
-    except OSError as error:
+    except UNUSABLE as error:
         if error.filename is None:
             raise
         print(f"{error.filename}: {error.strerror}.", file=sys.stderr)
@@ -509,7 +518,11 @@ def _folds(parsed: argparse.Namespace) -> None:
     build = ARCHITECTURES[info.name]
     report = folds(build, parsed.data, parsed.run, epochs, parsed.networks, parsed.fraction)
     command = _asked("folds", parsed, "epochs", "networks")
-    write_json(info.folder / "folds.json", {**report, "command": command})
+    file = info.folder / "folds.json"
+    # A note was written by whoever decided something by an earlier run.
+    earlier = json.loads(file.read_text()) if file.exists() else {}
+    note = {name: text for name, text in earlier.items() if name == "note"}
+    write_json(file, {**report, "command": command, **note})
     print(json.dumps(report, indent=1))
 
 

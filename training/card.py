@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+from core.errors import DuetError
 from core.labels import EMOTIONS
 from core.reports import read_history
 from core.words import listed
@@ -20,9 +22,10 @@ def write_card(folder: Path) -> None:
 
 def _kept(folder: Path, card: dict[str, Any]) -> str:
     """After which epoch the weights were kept that ship; nothing without a log of the training."""
-    if not (folder / "history.csv").exists():
+    try:
+        history = read_history(folder / "history.csv")
+    except DuetError:  # there is none, or it is damaged
         return ""
-    history = read_history(folder / "history.csv")
     forerunner = card.get("forerunner", {}).get("network")
     names = history.network or ("",) * len(history)
     epochs = history.columns["epoch"]
@@ -247,7 +250,9 @@ def _lacking(splits: dict[str, Any]) -> str:
         if missing := measures.get("missing"):
             parts.append(f"The split {name} holds no example of {listed(missing)}.")
         if left_out := measures.get("left_out"):
-            parts.append(f"Left out of {name}: {len(left_out):,}, the first {left_out[0]}")
+            which, _, why = left_out[0].partition(": ")
+            why = re.split("[.;]", why)[0]  # and not what to do about it
+            parts.append(f"Left out of {name}: {len(left_out):,}, the first {which} ({why}).")
     return " ".join(parts)
 
 

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from core.datasets import TABLE, named
 from core.face.tensor import FACE_SIZE
 from core.labels import INDEX
 from training.files import DataSetError, Files, locate
@@ -102,8 +103,11 @@ Row = tuple[NDArray[np.uint8], int, str]
 def _rows(files: Files) -> Iterator[tuple[str, Row | str]]:
     """(split, row) of every picture, in whichever layout; of one that cannot be read, its name
     and why."""
-    tables = [name for name in files.with_suffix({".csv"}) if name.name == "fer2013.csv"]
-    pictures = _splits(list(files.with_suffix({".jpg", ".jpeg", ".png"})))
+    tables = [name for name in files.with_suffix({".csv"}) if name.name.lower() == TABLE]
+    # Where the table alone tells that it is FER2013, what else lies there may be anything.
+    alone = any(len(name.parts) == 1 for name in tables) and not named(files.path, "fer2013")
+    pictures = {} if alone else _splits(list(files.with_suffix({".jpg", ".jpeg", ".png"})))
+    tables.sort(key=lambda name: len(name.parts))
     if tables and not pictures:
         yield from _of_table(files, str(tables[0]))
     for name, split in pictures.items():

@@ -49,7 +49,10 @@ def fetch(name: str, data: Path) -> str:
         _download(name, source, target)
     try:
         found = count(name, data)
-    except DataSetError:  # nothing of it can be read
+    except DataSetError:
+        place = locate(data, name)
+        if place is None or not place.is_dir() or any(place.iterdir()):
+            raise
         found = 0
     if found != source.files:
         raise DataSetError(

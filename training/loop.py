@@ -63,6 +63,8 @@ class Schedule:
         return replace(self, epochs=epochs, decay_epochs=None) if epochs else self
 
 
+AMISS = frozenset({"missing", "left_out"})
+"""What a recipe says of the data for the card (`training.checks.amiss`)."""
 LATELY_NOTED = frozenset({"data_sha256", "teacher_sha256"})
 """What runs of before did not note of what they depend on; such a run is believed."""
 
@@ -352,14 +354,16 @@ def _same_but_for_precision(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two recipes differ at most in the numbers that a machine calculates in.
 
     A run from before schedules had a field went as the field's default says, and one from before
-    stages had it as if it were 0, false or empty there.
+    stages had it as if it were 0, false or empty there. What was amiss with the data is not looked
+    at, as their hash is.
     """
 
     def rest(recipe: dict[str, Any]) -> dict[str, Any]:
         defaults = as_json(asdict(Schedule(0)))
         schedule = {**defaults, **recipe["schedule"], "dtype_policy": None}
         stage = {name: value for name, value in recipe.get("stage", {}).items() if value}
-        return {**recipe, "schedule": schedule, "stage": stage}
+        told = {name: value for name, value in recipe.items() if name not in AMISS}
+        return {**told, "schedule": schedule, "stage": stage}
 
     return rest(one) == rest(other)
 

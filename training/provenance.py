@@ -125,11 +125,11 @@ def unless_refused(run: Path) -> Iterator[None]:
     before = path.read_bytes() if path.exists() else None
     try:
         yield
-    except (DataSetError, DuetError):
+    except (DataSetError, DuetError, OSError, ModuleNotFoundError):
         if before is not None:
             path.write_bytes(before)
-        else:
-            path.unlink(missing_ok=True)
+        elif path.exists():  # not below what is no folder
+            path.unlink()
         raise
 
 

@@ -172,8 +172,8 @@ def _pairs(infos: list[ModelInfo]) -> str:
               "second minus first", "p"]  # fmt: skip
     about = (
         "On the test split, example by example; p by McNemar's exact two-sided test that both err "
-        "equally often, not adjusted for the number of pairs. It takes clips of one speaker as "
-        "independent, so that between voice models it comes out too small:"
+        "equally often, not adjusted for the number of pairs. The test takes clips of one "
+        "speaker as independent, so that p between voice models comes out too small:"
     )
     return _paragraphs(*dict.fromkeys(marks), about, _table(header, rows))
 
@@ -272,9 +272,9 @@ def _levers(found: list[Ideas]) -> str:
     about = (
         "Short runs that differ from the first one of their table in one thing. p is not adjusted "
         "for their number. Short runs overfit little, so what holds against overfitting shows less "
-        "here than in a long one. By how much the first runs of several tables differ, chance "
-        "alone makes runs differ; times are rough, for the machine did other work as well. Where a "
-        "recipe's commit is named, the command is of that commit."
+        "here than in a long one. By how much the first runs of tables with the same settings "
+        "differ, chance alone makes runs differ; times are rough, for the machine did other work "
+        "as well. Where a recipe's commit is named, the command is of that commit."
     )
     return "\n\n".join([about, *map(_ideas, found)])
 

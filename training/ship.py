@@ -37,6 +37,7 @@ from training.face import FORERUNNER, GROWN
 from training.files import DataSetError, write_json
 from training.filling import FOLDER
 from training.loop import finished
+from training.measures import rounded
 from training.provenance import made_with
 from training.recipes import RECIPES, VOICE_LICENCES, Recipe
 from training.twin import read_out
@@ -116,10 +117,15 @@ def ship(
         made = write_folder(card["name"], content, card, _history(trained), Path(scratch))
         write_evaluation(made, data)
         folder.mkdir(parents=True, exist_ok=True)
-        for file in made.iterdir():
-            part = folder / f".{file.name}.part"
-            shutil.copyfile(file, part)
-            part.replace(folder / file.name)
+        parts = {folder / f".{file.name}.part": file for file in made.iterdir()}
+        try:
+            for part, file in parts.items():
+                shutil.copyfile(file, part)
+            for part, file in parts.items():  # one after the other at once: nothing is read now
+                part.replace(folder / file.name)
+        finally:
+            for part in parts:
+                part.unlink(missing_ok=True)
     return folder
 
 
@@ -174,7 +180,7 @@ def quantised(
     for quantisation in recipe.quantisations[-1:] if quick else ("float32", *recipe.quantisations):
         content, answers = convert(quantisation)
         score = recipe.score(answers.labels, answers.logits.argmax(axis=1))
-        measured[quantisation] = {"validation_score": round(score, 4), "bytes": len(content)}
+        measured[quantisation] = {"validation_score": rounded(score), "bytes": len(content)}
         print(f"{quantisation}: validation {score:.2%}, {len(content):,} bytes", flush=True)
         if quantisation == "float32":
             continue
@@ -289,7 +295,7 @@ def _went_through(states: list[dict[str, Any]]) -> dict[str, Any]:
     """What the card says of a network that does not ship itself, by its stages."""
     return {
         "epochs": sum(state["epoch"] for state in states),
-        "validation_score": round(states[-1]["best"], 4),
+        "validation_score": rounded(states[-1]["best"]),
         "wall_time_hours": _hours(states),
         "stages": [state["recipe"] for state in states],
     }
@@ -321,7 +327,7 @@ def _without_labels(run: Path, networks: Iterable[str]) -> dict[str, Any]:
         {
             "network": member,
             "epochs": state["epoch"],
-            "explained": round(state["best"], 4),
+            "explained": rounded(state["best"]),
             "seconds": round(state["seconds"]),
         }
         for member, state in states.items()

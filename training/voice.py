@@ -514,7 +514,7 @@ def train_stage(
         recipe={
             "examples": per_epoch,
             "data_sha256": pool.sha256,
-            **checks.amiss(pool.labels, ()),
+            **checks.amiss(pool.labels, voices.not_learnt(everything.left_out)),
             "columns": pool.spectrograms[0].shape[1],
             "built_with": arguments_of(build),
             "taught_by": taught.shipped if taught else "",

@@ -60,6 +60,8 @@ class Examples:
     clips: tuple[voices.Clip, ...]
     copied: NDArray[np.bool_]
     """Whether it is an augmented copy."""
+    left_out: tuple[voices.Clip, ...] = ()
+    """Those that could not be heard, of any split."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -72,7 +74,7 @@ class Examples:
     def where(self, mask: NDArray[np.bool_]) -> Examples:
         rows = np.flatnonzero(mask)
         chosen = tuple(self.clips[i] for i in rows)
-        return Examples(self.x[rows], self.y[rows], chosen, self.copied[rows])
+        return Examples(self.x[rows], self.y[rows], chosen, self.copied[rows], self.left_out)
 
     def of(self, split: str) -> Examples:
         """Those of a split of speakers: copies of training clips only."""
@@ -111,10 +113,10 @@ def load(data: Path, cache: Path, seed: int = SCHEDULE.seed) -> Examples:
         part.replace(path)
     x = np.load(path).reshape(-1, DESCRIPTORS)
     usable = np.isfinite(x).all(axis=1)
-    voices.tell_left_out(listed, usable[: len(listed)])
+    left_out = voices.tell_left_out(listed, usable[: len(listed)])
     copied = np.arange(len(x)) >= len(listed)
     examples = Examples(x, np.array([c.label for c in listed] * (1 + COPIES)),
-                        tuple(listed * (1 + COPIES)), copied)  # fmt: skip
+                        tuple(listed * (1 + COPIES)), copied, left_out)  # fmt: skip
     return examples.where(usable)
 
 
@@ -292,7 +294,7 @@ def _fitted(
         recipe={
             "examples": steps * batch_size,
             "data_sha256": pool.sha256,
-            **checks.amiss(pool.y, ()),
+            **checks.amiss(pool.y, voices.not_learnt(pool.left_out)),
             "copies": COPIES,
         },
     )

@@ -256,6 +256,8 @@ class Voices:
 
     clips: tuple[Clip, ...]
     spectrograms: tuple[NDArray[np.float16], ...]
+    left_out: tuple[Clip, ...] = ()
+    """Those that could not be heard, of any split."""
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -272,7 +274,8 @@ class Voices:
 
     def where(self, mask: NDArray[np.bool_]) -> Voices:
         rows = np.flatnonzero(mask)
-        return Voices(tuple(self.clips[i] for i in rows), tuple(self.spectrograms[i] for i in rows))
+        chosen = tuple(self.clips[i] for i in rows)
+        return Voices(chosen, tuple(self.spectrograms[i] for i in rows), self.left_out)
 
     def of(self, split: str, corpus: str | None = None) -> Voices:
         return self.where(
@@ -345,8 +348,8 @@ def load(
             for clip, length, end in zip(wanted, lengths, np.cumsum(lengths), strict=True)
             if length
         ]
-    tell_left_out(listed, np.concatenate(lengths_of)[: len(listed)] > 0)
-    return Voices(tuple(c for c, _ in kept), tuple(s for _, s in kept))
+    left_out = tell_left_out(listed, np.concatenate(lengths_of)[: len(listed)] > 0)
+    return Voices(tuple(c for c, _ in kept), tuple(s for _, s in kept), left_out)
 
 
 Set = tuple[list[Clip], list[int] | None]
@@ -373,12 +376,23 @@ def _fill(data: Path, missing: dict[Path, Set], view: str) -> None:
         part.replace(path)
 
 
-def tell_left_out(listed: list[Clip], usable: NDArray[np.bool_]) -> None:
-    """Name and count the clips that are not usable, also where a cache already knew of them."""
+def tell_left_out(listed: list[Clip], usable: NDArray[np.bool_]) -> tuple[Clip, ...]:
+    """Name and count the clips that are not usable, also where a cache already knew of them.
+
+    Returns
+    -------
+    These clips.
+    """
     spoilt = [clip for clip, good in zip(listed, usable, strict=True) if not good]
     if spoilt:
         names = ", ".join(f"{clip.corpus} {clip.path}" for clip in spoilt)
         print(f"left out {len(spoilt):,} of {len(listed):,} clips: {names}", flush=True)
+    return tuple(spoilt)
+
+
+def not_learnt(left_out: Sequence[Clip]) -> list[str]:
+    """Names of the clips of training speakers among those that were left out."""
+    return [f"{clip.corpus} {clip.path}" for clip in left_out if clip.split == "train"]
 
 
 def _constants(part: ModuleType) -> dict[str, object]:
