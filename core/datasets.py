@@ -155,9 +155,9 @@ def locate(data: Path | str, name: str) -> Path | None:
     name; `data/name`; `data/name.zip`; `data` itself under another of `SPELLINGS`; what lies in
     `data` under each of them in turn, a folder before a zip; of FER2013 `data` itself where
     `fer2013.csv` lies in it, or `fer2013.csv.zip`; `data` itself, or what lies in it, under a name
-    that says nothing (`archive.zip`, `archive (1).zip`), if files in it are called as
-    the set's are, the first of them by name. Upper and lower case of the names are alike. Returns
-    None when it is not there.
+    that says nothing (`archive.zip`, `archive (1).zip`), if files in it are called as the set's
+    are, the first of them by name. Upper and lower case of the names are alike. Returns None when
+    it is not there.
     """
     data = Path(data)
     if data.name.lower() in (name, f"{name}.zip") and _exists(data):
@@ -166,7 +166,7 @@ def locate(data: Path | str, name: str) -> Path | None:
         if _exists(candidate):
             return candidate
     known = [spelling + suffix for spelling in SPELLINGS[name] for suffix in ("", ".zip")]
-    if _plain(data.name) in known and _exists(data):
+    if named(data, name) and _exists(data):
         return data
     found = [entry for entry in _entries(data) if _plain(entry) in known]
     for entry in sorted(found, key=lambda entry: (known.index(_plain(entry)), entry)):

@@ -517,11 +517,14 @@ def read_other_splits(info: ModelInfo) -> list[OtherSplit]:
     return [split for split in found if split is not None]
 
 
-def broken_off(found: dict[str, Any]) -> str:
-    """What `random_split.json` says of a training that no plateau ended: a sentence, or nothing."""
-    if not found.get("broken_off"):
-        return ""
-    return " The number of epochs ended it and no plateau: trained on, it may well claim more."
+def how_it_ended(found: dict[str, Any]) -> str:
+    """What chose the epoch of `random_split.json`, and what ended its training, in sentences."""
+    words = "As is usual there, its epoch was chosen by these examples, too."
+    if found.get("broken_off"):
+        words += (
+            " The number of epochs ended it and no plateau: trained on, it may well claim more."
+        )
+    return words
 
 
 def _random_split(found: dict[str, Any]) -> OtherSplit:
@@ -535,8 +538,8 @@ def _random_split(found: dict[str, Any]) -> OtherSplit:
         note="Random split: the same network, trained in the way of many notebooks for "
         f"{int(_number(found['epochs'], 1, 1e6))} epochs; "
         f"{_number(found['speaker_in_training']):.0%} of its test examples are of speakers, and "
-        f"{_number(found['clip_in_training']):.0%} of clips, that it was trained on. As is usual "
-        "there, its epoch was chosen by these examples, too." + broken_off(found),
+        f"{_number(found['clip_in_training']):.0%} of clips, that it was trained on. "
+        + how_it_ended(found),
         command=str(found.get("command", "")),
     )
 

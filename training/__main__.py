@@ -519,10 +519,10 @@ def _folds(parsed: argparse.Namespace) -> None:
     report = folds(build, parsed.data, parsed.run, epochs, parsed.networks, parsed.fraction)
     command = _asked("folds", parsed, "epochs", "networks")
     file = info.folder / "folds.json"
-    # A note was written by whoever decided something by an earlier run.
-    earlier = json.loads(file.read_text()) if file.exists() else {}
-    note = {name: text for name, text in earlier.items() if name == "note"}
-    write_json(file, {**report, "command": command, **note})
+    found = {**report, "command": command}
+    if file.exists() and (note := json.loads(file.read_text()).get("note")):
+        found["note"] = note  # by whoever decided something by an earlier run
+    write_json(file, found)
     print(json.dumps(report, indent=1))
 
 

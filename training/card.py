@@ -222,11 +222,12 @@ def _stage(stage: dict[str, Any]) -> str:
 
 def _amiss(stage: dict[str, Any]) -> str:
     """What was wrong with the data that a stage learnt from, if anything was."""
-    missing, left_out = stage.get("missing", []), stage.get("left_out", 0)
-    parts = [f"none of {listed(missing)}" * bool(missing)]
-    parts += [f"{left_out:,} more could not be read" * bool(left_out)]
-    said = ", ".join(filter(None, parts))
-    return f" ({said})" * bool(said)
+    parts = []
+    if missing := stage.get("missing"):
+        parts.append(f"none of {listed(missing)}")
+    if left_out := stage.get("left_out"):
+        parts.append(f"{left_out:,} more could not be read")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _splits_table(splits: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ def missing_emotions(labels: NDArray[np.int64], where: str) -> list[str]:
     DataSetError
         When fewer than two are left: nothing can be told apart then.
     """
-    missing = [name for index, name in enumerate(EMOTIONS) if index not in labels]
+    missing = _without_example(labels)
     if len(EMOTIONS) - len(missing) < 2:
         there = [name for name in EMOTIONS if name not in missing]
         raise DataSetError(
@@ -31,6 +31,10 @@ def missing_emotions(labels: NDArray[np.int64], where: str) -> list[str]:
             "are needed to tell them apart."
         )
     return missing
+
+
+def _without_example(labels: NDArray[np.int64]) -> list[str]:
+    return [name for index, name in enumerate(EMOTIONS) if index not in labels]
 
 
 def told(labels: NDArray[np.int64], left_out: Sequence[str], where: str) -> None:
@@ -53,10 +57,7 @@ def amiss(labels: NDArray[np.int64], left_out: Sequence[str]) -> dict[str, Any]:
     -------
     `missing`: emotions without an example; `left_out`: how many could not be read.
     """
-    facts = {
-        "missing": [name for index, name in enumerate(EMOTIONS) if index not in labels],
-        "left_out": len(left_out),
-    }
+    facts = {"missing": _without_example(labels), "left_out": len(left_out)}
     return {name: value for name, value in facts.items() if value}
 
 

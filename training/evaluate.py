@@ -157,10 +157,9 @@ def answers_by_split(
         known = {name: partial(face_answers, model, data, name) for name in names}
     elif info.task == "voice" and any(locate(data, c) for c in voices.CORPORA):
         known = {name: partial(voice_answers, model, data, name) for name in ("validation", "test")}
-        # TESS has no speaker to validate on.
-        spoken = {clip.split for clip in voices.clips(data)}
-        if split is None and spoken & known.keys():
-            known = {name: answer for name, answer in known.items() if name in spoken}
+        if split is None:  # TESS has no speaker to validate on
+            spoken = {clip.split for clip in voices.clips(data)}
+            known = {name: answer for name, answer in known.items() if name in spoken} or known
     if split is not None and split not in known:
         raise DataSetError(f"{data} has no split {split!r}; there are {', '.join(known)}.")
     return {name: answer() for name, answer in known.items() if split in (None, name)}

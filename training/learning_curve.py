@@ -22,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.face.tensor import FaceInput
+from core.index import DATA_SETS
 from core.labels import EMOTIONS
 from core.models import probabilities, read_info
+from core.words import listed
 from training import checks, fer2013, robust, voice, voices
 from training.architectures import ARCHITECTURES
 from training.augment_face import GENTLE, augmented_faces
@@ -128,9 +130,10 @@ def _settings(recipe: Recipe, whole: int) -> str:
     if recipe.task == "face":
         return f"{often}; one stage, faces of {FACE_SIZE} px in training and in judging"
     if recipe.train is voice.train:
+        several = listed([DATA_SETS[corpus] for corpus in voices.SEVERAL_SPEAKERS])
         return (
             f"{often}; of the {voice.MEMBERS[0].name} network alone, and its first stage; judged "
-            "on the speakers of RAVDESS and CREMA-D, the corpora with several of them"
+            f"on the speakers of {several}, if these are there, for others have one each"
         )
     return f"{often}, of every stage of the recipe"
 

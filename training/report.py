@@ -22,8 +22,8 @@ from core.reports import (
     LearningCurve,
     Learnt,
     WholeRun,
-    broken_off,
     fold_networks,
+    how_it_ended,
     judged_file,
     of_another_file,
     of_how_many,
@@ -259,8 +259,8 @@ def _random_split(info: ModelInfo, found: dict[str, Any]) -> str:
     about = (
         f"The same network, trained for {found['epochs']} epochs in the way of many notebooks "
         f"(`{found['command']}`): {found['speaker_in_training']:.0%} of its test examples are of "
-        f"speakers, and {found['clip_in_training']:.0%} of clips, that it was trained on. As is "
-        f"usual there, its epoch was chosen by these examples, too.{broken_off(found)} The "
+        f"speakers, and {found['clip_in_training']:.0%} of clips, that it was trained on. "
+        f"{how_it_ended(found)} The "
         "second line is what we stand by. The interval of the first is from drawing examples, "
         "though copies of a clip go together: it is too narrow."
     )

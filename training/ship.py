@@ -121,7 +121,7 @@ def ship(
         try:
             for part, file in parts.items():
                 shutil.copyfile(file, part)
-            for part, file in parts.items():  # one after the other at once: nothing is read now
+            for part, file in parts.items():  # whole files, one right after the other
                 part.replace(folder / file.name)
         finally:
             for part in parts:
