@@ -691,7 +691,7 @@ def adversarial(found: Adversarial, others: Mapping[str, Adversarial]) -> go.Fig
     figure = blank(
         f"{worst} with at most {least.epsilon} grey levels a pixel leaves "
         f"{least.accuracy:.1%} right, of {found.clean.accuracy:.1%}",
-        "largest change of a pixel (grey levels of 255; 0 is as it is)",
+        "largest change of a pixel (grey levels of 255)",
         "accuracy (%)",
         360,
     )
