@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -325,6 +326,41 @@ def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
         check=False,
         **options,
     )
+
+
+REPEATED = """
+import resource
+import core
+import numpy as np
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def several_at_once():
+    return [np.ones(500_000, np.float32) for _ in range(6)]
+
+several_at_once()
+before = faults()
+for _ in range(20):
+    several_at_once()
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's way of giving memory")
+def test_memory_of_arrays_is_used_again():
+    """Arrays as large as those of a recording do not come from the system page by page."""
+    done = subprocess.run(
+        [sys.executable, "-c", REPEATED],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    pages = 6 * 500_000 * 4 / os.sysconf("SC_PAGE_SIZE")
+    assert int(done.stdout) < pages
 
 
 @pytest.fixture(scope="module")
