@@ -9,8 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import cv2
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 import core
 from core.errors import DuetError
@@ -128,6 +130,15 @@ def test_speed_is_told_beside_librosas(tmp_path, capsys, speech):
     rows, window = by_librosa(content, np.random.default_rng(1))
     assert rows.shape == (1 + voice1d.COPIES, DESCRIPTORS)
     np.testing.assert_allclose(rows[0], descriptors.descriptors(window), rtol=1e-4, atol=1e-4)
+
+
+def test_helpers_work_with_one_thread_each(tmp_path):
+    ravdess(tmp_path, (1,), seconds=0.6)
+    with voices.helpers(tmp_path) as pool:
+        assert pool.submit(cv2.getNumThreads).result() == 1
+        libraries = pool.submit(threadpool_info).result()
+    assert [each["num_threads"] for each in libraries] == [1] * len(libraries)
+    assert libraries
 
 
 def test_a_clip_is_decoded_once_for_itself_and_its_copies(speech, monkeypatch):

@@ -162,17 +162,13 @@ def spoken(clip: voices.Clip) -> tuple[str, str, str]:
 
 def _hear_all(data: Path, clips: list[voices.Clip]) -> Iterator[tuple[voices.Clip, Heard]]:
     """Every clip with what was heard in it; measured in parallel."""
-    with voices.helpers(data, _ready) as pool:
+    with voices.helpers(data) as pool:
         for number, pair in enumerate(
             zip(clips, pool.map(_hear, clips, chunksize=32), strict=True), 1
         ):
             if number % 2000 == 0 or number == len(clips):
                 print(f"clips: {number} of {len(clips)}", flush=True)
             yield pair
-
-
-def _ready() -> None:
-    cv2.setNumThreads(1)
 
 
 def _hear(clip: voices.Clip) -> Heard:

@@ -14,8 +14,10 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from core.datasets import AUDIO_SUFFIXES, CORPORA
 from core.errors import DuetError
@@ -417,22 +419,18 @@ _archives: dict[str, Files] = {}
 """A helper's corpora."""
 
 
-def helpers(data: Path, ready: Callable[[], object] | None = None) -> ProcessPoolExecutor:
-    """A process for each core whose jobs can read the `content` of clips.
-
-    Parameters
-    ----------
-    ready : called once in each.
-    """
+def helpers(data: Path) -> ProcessPoolExecutor:
+    """A process for each core, and a thread in each, whose jobs can read the `content` of clips."""
     # Spawned, not forked: whoever calls may have TensorFlow's threads running.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(os.cpu_count(), context, _open, (data, ready))
+    return ProcessPoolExecutor(os.cpu_count(), context, _open, (data,))
 
 
-def _open(data: Path, ready: Callable[[], object] | None) -> None:
+def _open(data: Path) -> None:
+    # Threads that wait for the next piece of a small product would take the other processes' cores.
+    cv2.setNumThreads(1)
+    threadpool_limits(1)
     _archives.update(archives(data))
-    if ready:
-        ready()
 
 
 def content(clip: Clip) -> bytes:
