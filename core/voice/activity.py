@@ -30,6 +30,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from core.voice.spectrum import FilterBank, inverse_of_real, power_spectrum
+
 SAMPLE_RATE = 16_000
 """Hz; the rate that every recording is decoded to."""
 
@@ -159,8 +161,10 @@ _FREQUENCIES = np.fft.rfftfreq(FFT_SIZE, 1 / SAMPLE_RATE)
 _WINDOW = np.hanning(FRAME + 1)[:-1].astype(np.float32)
 _edges = np.array(BAND_EDGES)
 _column = _FREQUENCIES[:, np.newaxis]
-_BANDS = ((_column >= _edges[:-1]) & (_column < _edges[1:])).astype(np.float32)
-_BANDS *= 2 / (FFT_SIZE * float((_WINDOW**2).sum()))  # powers sum to the mean square
+_BANDS = FilterBank.of(
+    ((_column >= _edges[:-1]) & (_column < _edges[1:]))
+    * (2 / (FFT_SIZE * float((_WINDOW**2).sum())))  # powers sum to the mean square
+)
 
 # Pitch is sought below 4 kHz: half of the spectrum gives the autocorrelation at half the rate.
 _PITCH_RATE = SAMPLE_RATE // 2
@@ -272,9 +276,8 @@ def _measure(samples: NDArray[np.float32]) -> _Frames:
         chunk = slice(start, start + CHUNK_FRAMES)
         frames = windows[chunk] - windows[chunk].mean(axis=1, keepdims=True)
         frames *= _WINDOW
-        spectrum = np.fft.rfft(frames, FFT_SIZE)
-        power = np.square(spectrum.real) + np.square(spectrum.imag)
-        bands[chunk] = power @ _BANDS
+        power = power_spectrum(frames, FFT_SIZE)
+        bands[chunk] = _BANDS(power)
         harmonicity[chunk], pitch[chunk] = _harmonicity(np.sqrt(power[:, :_PITCH_BINS]) * _HEARD)
     level = 10 * np.log10(bands.sum(axis=1) + _POWER_FLOOR)
     return _Frames(bands, level, harmonicity, pitch)
@@ -289,7 +292,7 @@ def _harmonicity(
     end of brown noise do not pass for a whole harmonic series (Tolonen and Karjalainen, 2000).
     The taper of the window is divided out (Boersma, 1993).
     """
-    correlation = np.fft.irfft(magnitude)
+    correlation = inverse_of_real(magnitude)
     near = correlation[:, _LAGS[0] - 1 : _LAGS[-1] + 2] * _CORRECTION
     near /= correlation[:, :1] + _POWER_FLOOR
     left, middle, right = near[:, :-2], near[:, 1:-1], near[:, 2:]

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.voice.features import SAMPLE_RATE
+from core.voice.spectrum import FilterBank, power_spectrum
 
 DESCRIPTOR_RATE = 22_050
 SKIPPED_SECONDS = 0.6
@@ -130,12 +131,7 @@ def _crossing_rate(window: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _mfcc(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     """(FRAMES, MFCC_COEFFICIENTS)."""
-    spectrum = np.fft.rfft(frames * _hann(), axis=1)
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    mel = np.empty((len(frames), MEL_BANDS), np.float32)
-    # Each triangle touches few bins: a product with all of them would mostly multiply zeros.
-    for band, (first, weights) in enumerate(_mel_triangles()):
-        mel[:, band] = power[:, first : first + len(weights)] @ weights
+    mel = _filter_bank()(power_spectrum(frames * _hann(), FRAME_LENGTH))
     decibels = 10 * np.log10(np.maximum(mel, np.float32(LEAST_POWER)))
     limited = np.maximum(decibels, decibels.max() - np.float32(TOP_DB))
     coefficients: NDArray[np.float32] = limited @ _cosines()
@@ -150,20 +146,17 @@ def _hann() -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=1)
-def _mel_triangles() -> list[tuple[int, NDArray[np.float32]]]:
-    """First bin and weights of each filter: Slaney's mel scale, each of area 1 in Hz."""
+def _filter_bank() -> FilterBank:
+    """Triangles on Slaney's mel scale, each of area 1 in Hz."""
     edges = _slaney_to_hertz(
         np.linspace(0, _slaney_mel(DESCRIPTOR_RATE / 2), MEL_BANDS + 2, dtype=np.float64)
     )
     bins = np.linspace(0, DESCRIPTOR_RATE / 2, FRAME_LENGTH // 2 + 1)[:, np.newaxis]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    triangles = np.maximum(0, np.minimum(rising, falling)) * (2 / (edges[2:] - edges[:-2]))
-    found = []
-    for weights in triangles.T.astype(np.float32):
-        touched = np.flatnonzero(weights)
-        found.append((int(touched[0]), weights[touched[0] : touched[-1] + 1]))
-    return found
+    return FilterBank.of(
+        np.maximum(0, np.minimum(rising, falling)) * (2 / (edges[2:] - edges[:-2]))
+    )
 
 
 LINEAR_HERTZ = 200 / 3

@@ -10,6 +10,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from core.voice.spectrum import FilterBank, power_spectrum
+
 SAMPLE_RATE = 16_000
 WINDOW_LENGTH = 640
 """Samples: 40 ms, long enough to tell the harmonics of a low voice apart."""
@@ -59,6 +61,11 @@ def mel_filters(fft_length: int = FFT_LENGTH) -> NDArray[np.float32]:
     return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
 
 
+@lru_cache(maxsize=4)
+def _filter_bank(fft_length: int) -> FilterBank:
+    return FilterBank.of(mel_filters(fft_length))
+
+
 def mel_centres() -> NDArray[np.float64]:
     """Centre frequency of each mel band in Hz, (MEL_BANDS,)."""
     mels = np.linspace(
@@ -97,9 +104,7 @@ def log_mel_spectrogram(
     mel = np.empty((len(frames), MEL_BANDS), np.float32)
     for start in range(0, len(frames), 2048):  # bounded memory for long recordings
         part = slice(start, start + 2048)
-        spectrum = np.fft.rfft(frames[part] * window, fft_length, axis=1)
-        power = spectrum.real**2 + spectrum.imag**2
-        mel[part] = power.astype(np.float32) @ mel_filters(fft_length)
+        mel[part] = _filter_bank(fft_length)(power_spectrum(frames[part] * window, fft_length))
     mel /= float(window.sum() / 2) ** 2
     decibels: NDArray[np.float32] = np.log10(np.maximum(mel, np.float32(1e-10)))
     return decibels * np.float32(10)
