@@ -245,14 +245,15 @@ class Pile(Wire):
     """
 
     dropping, dropped = False, 0
-    _polled, _poll = "", False
+    """Whether polls that begin from now on are lost, each as a whole."""
+    _polled, _lost = "", False
 
     def to_page(self, message: str | bytes, said: ForwardMsg) -> None:
         if said.HasField("auto_rerun") and said.auto_rerun.interval < 2:
             self._polled = said.auto_rerun.fragment_id
         if said.HasField("new_session"):
-            self._poll = self._polled in said.metadata.run.fragment_ids
-        if self.dropping and self._poll and said.delta.fragment_id == self._polled:
+            self._lost = self.dropping and self._polled in said.metadata.run.fragment_ids
+        if self._lost and said.delta.fragment_id == self._polled:
             self.dropped += 1
         else:
             self.page.send(message)
