@@ -26,6 +26,8 @@ check: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Up to four processes, for TensorFlow takes 1 GB in each; what runs in Chromium waits for answers
+# and goes alone.
 pytest: $(VENV)/test.stamp browser
 	$(BIN)/python -m pytest -m "not browser" --numprocesses auto --maxprocesses 4 --dist loadfile
 	$(BIN)/python -m pytest -m browser

@@ -783,7 +783,7 @@ class Change:
 
 @dataclass(frozen=True)
 class WholeRun:
-    """What one decision about a recipe came to in trainings as long as those that ship."""
+    """What one decision came to in a training as long as those that ship, or in use after it."""
 
     name: str
     changes: list[Change]
@@ -800,10 +800,11 @@ class WholeRun:
 
 
 WHOLE_RUNS = (
-    "Trainings as long as those that ship, each made once and in this order, beside the recipe of "
-    "its time: their sizes do not add up, and with other seeds they might come out otherwise. "
-    "Some choose among the networks of one training. They were noted by hand. Where a commit is "
-    "named, it holds the recipe; others of those that do not ship are kept nowhere."
+    "Trainings as long as those that ship, and other ways to use what they made, each tried once "
+    "and in this order, beside the recipe of its time: their sizes do not add up, and with other "
+    "seeds they might come out otherwise. Some choose among the networks of one training. They "
+    "were noted by hand. Where a commit is named, it holds the recipe; others of those that do not "
+    "ship are kept nowhere."
 )
 
 

@@ -159,7 +159,7 @@ def test_the_same_row_of_the_next_page_opens_too(page: Page, app: App) -> None:
     page.get_by_role("spinbutton", name="Page").fill("2")
     page.keyboard.press("Enter")
     page.wait_for_url("**page=2**")
-    expect(row).not_to_have_text(before)  # or the click would meet the rows of before
+    expect(row).not_to_have_text(before)  # else the click may meet the old page's row
     settle(page)
     table.click(position=first_row)
     expect(opened).not_to_contain_text("1001_DFA_ANG_XX")

@@ -244,8 +244,9 @@ class Pile(Wire):
     So does Streamlit where the next poll starts before the drawing was sent.
     """
 
-    dropping, dropped = False, 0
+    dropping = False
     """Whether polls that begin from now on are lost, each as a whole."""
+    dropped = 0
     _polled, _lost = "", False
 
     def to_page(self, message: str | bytes, said: ForwardMsg) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -138,7 +139,7 @@ def test_helpers_work_with_one_thread_each(tmp_path):
         assert pool.submit(cv2.getNumThreads).result() == 1
         libraries = pool.submit(threadpool_info).result()
     assert [each["num_threads"] for each in libraries] == [1] * len(libraries)
-    assert libraries
+    assert libraries or sys.platform == "darwin"  # whose BLAS is not listed
 
 
 def test_a_clip_is_decoded_once_for_itself_and_its_copies(speech, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from core.voice import spectrum
 from core.voice.features import mel_filters
-from core.voice.spectrum import FilterBank, inverse_of_real, power_spectrum
+from core.voice.spectrum import FilterBank, inverse_of_real_spectrum, power_spectrum
 
 
 @pytest.mark.parametrize(("samples", "length"), [(640, 1024), (2048, 2048), (256, 1024), (6, 8)])
@@ -33,7 +33,7 @@ def test_power_of_a_view_leaves_it_as_it_is():
 def test_inverse_is_numpys():
     magnitude = np.abs(np.random.default_rng(2).standard_normal((20, 257))).astype(np.float32)
     kept = magnitude.copy()
-    found = inverse_of_real(magnitude)
+    found = inverse_of_real_spectrum(magnitude)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, np.fft.irfft(magnitude), atol=1e-6)
     np.testing.assert_array_equal(magnitude, kept)
@@ -42,11 +42,11 @@ def test_inverse_is_numpys():
 def test_inverse_of_power_is_the_autocorrelation():
     frame = np.zeros((1, 16), np.float32)
     frame[0, :4] = [1, 2, 0, -1]
-    lags = inverse_of_real(power_spectrum(frame, 16))[0]
+    lags = inverse_of_real_spectrum(power_spectrum(frame, 16))[0]
     np.testing.assert_allclose(lags[:5], [6, 2, -2, -1, 0], atol=1e-5)
 
 
-@pytest.mark.parametrize("make", [power_spectrum, lambda none, _: inverse_of_real(none)])
+@pytest.mark.parametrize("make", [power_spectrum, lambda none, _: inverse_of_real_spectrum(none)])
 def test_nothing_has_no_spectrum(make):
     assert make(np.empty((0, 1024), np.float32), 1024).shape[0] == 0
 
@@ -57,6 +57,22 @@ def test_bands_are_those_of_a_whole_product():
     np.testing.assert_allclose(bank(power), power @ mel_filters(), rtol=1e-5)
     sizes = [weights.size for _, _, weights in bank.blocks]
     assert sum(sizes) < mel_filters().size / 3
+
+
+def test_what_cannot_be_is_refused():
+    frames = np.ones((2, 8), np.float32)
+    for length in (9, 6):
+        with pytest.raises(ValueError, match="have no transform"):
+            power_spectrum(frames, length)
+    with pytest.raises(ValueError, match="bands 8 to 9 weigh no bin"):
+        FilterBank.of(np.pad(np.ones((20, 8)), ((0, 0), (0, 2))))
+
+
+def test_one_frame_of_float64():
+    frame = np.random.default_rng(5).standard_normal((1, 1024))
+    expected = np.abs(np.fft.rfft(frame)) ** 2
+    found = power_spectrum(frame.astype(np.float32), 1024)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * expected.max())
 
 
 def test_bands_that_make_no_whole_block():

@@ -11,8 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from core.bench import machine
 from core.voice.descriptors import (
@@ -59,9 +61,17 @@ def descriptor_speed(data: Path) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     windows = [by_librosa(content, rng)[1] for content in contents]  # it compiles at the first
     timed, ours = _in_parallel(data, chosen)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)
+    try:
+        with threadpool_limits(1):
+            window = _compared(_each(descriptors, windows), _each(librosa_descriptors, windows))
+            clip = _compared(ours, _each(lambda content: by_librosa(content, rng), contents))
+    finally:
+        cv2.setNumThreads(threads)
     return {
-        "window": _compared(_each(descriptors, windows), _each(librosa_descriptors, windows)),
-        "clip": _compared(ours, _each(lambda content: by_librosa(content, rng), contents)),
+        "window": window,
+        "clip": clip,
         "copies": voice1d.COPIES,
         "clips": [timed, len(contents)],
         "machine": machine(),

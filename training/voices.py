@@ -428,7 +428,7 @@ def helpers(data: Path) -> ProcessPoolExecutor:
 
 def _open(data: Path) -> None:
     # Threads that wait for the next piece of a small product would take the other processes' cores.
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(0)  # none beside that which calls
     threadpool_limits(1)
     _archives.update(archives(data))
 

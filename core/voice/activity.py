@@ -30,7 +30,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from core.voice.spectrum import FilterBank, inverse_of_real, power_spectrum
+from core.voice.spectrum import FilterBank, inverse_of_real_spectrum, power_spectrum
 
 SAMPLE_RATE = 16_000
 """Hz; the rate that every recording is decoded to."""
@@ -292,7 +292,7 @@ def _harmonicity(
     end of brown noise do not pass for a whole harmonic series (Tolonen and Karjalainen, 2000).
     The taper of the window is divided out (Boersma, 1993).
     """
-    correlation = inverse_of_real(magnitude)
+    correlation = inverse_of_real_spectrum(magnitude)
     near = correlation[:, _LAGS[0] - 1 : _LAGS[-1] + 2] * _CORRECTION
     near /= correlation[:, :1] + _POWER_FLOOR
     left, middle, right = near[:, :-2], near[:, 1:-1], near[:, 2:]

@@ -46,7 +46,6 @@ def mel_to_hertz(mel: NDArray[np.floating] | float) -> NDArray[np.float64]:
     return 700.0 * (10.0 ** (np.asarray(mel, np.float64) / 2595.0) - 1.0)
 
 
-@lru_cache(maxsize=4)
 def mel_filters(fft_length: int = FFT_LENGTH) -> NDArray[np.float32]:
     """Triangular filters of height 1, (fft_length // 2 + 1, MEL_BANDS).
 
