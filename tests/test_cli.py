@@ -316,8 +316,13 @@ def test_models_without_any(tmp_path, monkeypatch, capsys):
 
 def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """`python -m core` as people run it."""
+    return python("-m", "core", *arguments, **options)
+
+
+def python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Python in a process of its own, in the repository."""
     return subprocess.run(
-        [sys.executable, "-m", "core", *arguments],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -350,15 +355,8 @@ print(faults() - before)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's way of giving memory")
 def test_memory_of_arrays_is_used_again():
     """Arrays as large as those of a recording do not come from the system page by page."""
-    done = subprocess.run(
-        [sys.executable, "-c", REPEATED],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    done = python("-c", REPEATED)
+    assert done.returncode == 0, done.stderr
     pages = 6 * 500_000 * 4 / os.sysconf("SC_PAGE_SIZE")
     assert int(done.stdout) < pages
 
@@ -493,14 +491,7 @@ sys.exit(status)
     ("name", "other"), [("photo.jpg", ("av",)), ("speech.ogg", ("PIL",))], ids=["photo", "speech"]
 )
 def test_only_what_a_file_needs_is_imported(files, name, other):
-    done = subprocess.run(
-        [sys.executable, "-c", TELL_IMPORTS, "analyze", files[name], "--json"],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python("-c", TELL_IMPORTS, "analyze", files[name], "--json")
     assert done.returncode == 0, done.stderr
     imported = set(done.stderr.splitlines())
     assert "ai_edge_litert" in imported

@@ -11,10 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from core.bench import machine
 from core.voice.descriptors import (
@@ -58,20 +56,12 @@ def descriptor_speed(data: Path) -> dict[str, Any]:
     few = chosen[:: max(1, len(chosen) // CLIPS_OF_LIBROSA)][:CLIPS_OF_LIBROSA]
     opened = voices.archives(data)
     contents = [opened[clip.corpus].read(clip.path) for clip in few]
-    rng = np.random.default_rng(0)
-    windows = [by_librosa(content, rng)[1] for content in contents]  # it compiles at the first
     timed, ours = _in_parallel(data, chosen)
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(0)
-    try:
-        with threadpool_limits(1):
-            window = _compared(_each(descriptors, windows), _each(librosa_descriptors, windows))
-            clip = _compared(ours, _each(lambda content: by_librosa(content, rng), contents))
-    finally:
-        cv2.setNumThreads(threads)
+    with voices.helpers(data) as pool:
+        window, librosas = pool.submit(_on_one_core, contents).result()
     return {
         "window": window,
-        "clip": clip,
+        "clip": _compared(ours, librosas),
         "copies": voice1d.COPIES,
         "clips": [timed, len(contents)],
         "machine": machine(),
@@ -93,6 +83,14 @@ def _each(job: Callable[[Any], object], inputs: Sequence[Any]) -> float:
     for one in inputs:
         job(one)
     return (time.perf_counter() - begun) / len(inputs)
+
+
+def _on_one_core(contents: list[bytes]) -> tuple[dict[str, float], float]:
+    """(`window`, seconds of librosa's for a clip) in a process of `voices.helpers`: one thread."""
+    rng = np.random.default_rng(0)
+    windows = [by_librosa(content, rng)[1] for content in contents]  # it compiles at the first
+    window = _compared(_each(descriptors, windows), _each(librosa_descriptors, windows))
+    return window, _each(lambda content: by_librosa(content, rng), contents)
 
 
 def _in_parallel(data: Path, chosen: list[voices.Clip]) -> tuple[int, float]:
