@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import threading
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,17 +83,32 @@ def read_info(folder: Path) -> ModelInfo:
     DuetError
         `damaged_model`, naming the file and the fault.
     """
-    path = folder / "model.json"
-
-    def broken(why: str) -> DuetError:
-        return DuetError("damaged_model", f"{path} {why}; restore the folder or remove it.")
-
     try:
-        card = json.loads(path.read_text())
+        content = (folder / "model.json").read_bytes()
     except OSError:
-        raise broken("is missing") from None
+        raise _broken(folder, "is missing") from None
+    info = replace(_stated(folder, content))
+    if not os.path.isfile(folder / "model.tflite"):
+        raise DuetError(
+            "damaged_model",
+            f"{folder / 'model.tflite'} is missing; restore the folder or remove it.",
+        )
+    return info
+
+
+def _broken(folder: Path, why: str) -> DuetError:
+    return DuetError(
+        "damaged_model", f"{folder / 'model.json'} {why}; restore the folder or remove it."
+    )
+
+
+@lru_cache(maxsize=64)
+def _stated(folder: Path, content: bytes) -> ModelInfo:
+    """What a `model.json` says; every answer asks for it, so what is known is not parsed anew."""
+    try:
+        card = json.loads(content.decode())
     except (ValueError, RecursionError):
-        raise broken("is not valid JSON") from None
+        raise _broken(folder, "is not valid JSON") from None
     try:
         info = ModelInfo(
             name=str(card["name"]),
@@ -109,20 +125,15 @@ def read_info(folder: Path) -> ModelInfo:
         )
         labels = tuple(card["labels"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise broken(f"lacks or misstates {error}") from None
+        raise _broken(folder, f"lacks or misstates {error}") from None
     if info.task not in ("face", "voice"):
-        raise broken(f"names an unknown task {info.task!r}")
+        raise _broken(folder, f"names an unknown task {info.task!r}")
     if labels != EMOTIONS:
-        raise broken("does not list Duet's seven labels in their order")
+        raise _broken(folder, "does not list Duet's seven labels in their order")
     if not info.temperature > 0:
-        raise broken("needs a positive temperature")
+        raise _broken(folder, "needs a positive temperature")
     if info.name != folder.name:
-        raise broken(f"names the model {info.name!r}, unlike its folder")
-    if not (folder / "model.tflite").is_file():
-        raise DuetError(
-            "damaged_model",
-            f"{folder / 'model.tflite'} is missing; restore the folder or remove it.",
-        )
+        raise _broken(folder, f"names the model {info.name!r}, unlike its folder")
     return info
 
 
@@ -133,7 +144,8 @@ def installed(folder: Path | None = None) -> tuple[list[ModelInfo], list[BrokenM
     """
     models: list[ModelInfo] = []
     broken: list[BrokenModel] = []
-    for root in [folder] if folder else [MODELS_FOLDER, places.own_models()]:
+    own = places.own_models()
+    for root in [folder] if folder else [MODELS_FOLDER, own]:
         for candidate in sorted(root.iterdir()) if root and root.is_dir() else []:
             if not candidate.is_dir() or candidate.name.startswith((".", "_")):
                 continue
@@ -146,7 +158,7 @@ def installed(folder: Path | None = None) -> tuple[list[ModelInfo], list[BrokenM
                 broken.append(BrokenModel(candidate, _taken(info)))
             else:
                 models.append(info)
-    models.sort(key=lambda m: (not m.default, m.own, m.name))
+    models.sort(key=lambda m: (not m.default, m.folder.parent == own, m.name))
     return models, broken
 
 

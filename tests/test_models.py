@@ -109,6 +109,23 @@ def test_a_misstated_card_is_refused_with_its_fault(folder, changes, word):
     assert caught.value.code == "damaged_model"
 
 
+def test_a_card_is_parsed_once_and_its_changes_are_seen(folder, monkeypatch):
+    first = models.read_info(folder)
+    assert first.evaluation
+    (folder / "evaluation.json").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(models.json, "loads", None)
+        again = models.read_info(folder)
+    assert again == first
+    assert again.evaluation == {}
+    spoil(folder, temperature=first.temperature + 1)
+    assert models.read_info(folder).temperature == first.temperature + 1
+    spoil(folder, labels=None)
+    for _ in range(2):
+        with pytest.raises(DuetError, match="misstates"):
+            models.read_info(folder)
+
+
 def test_missing_files_are_named(folder):
     (folder / "model.tflite").unlink()
     with pytest.raises(DuetError, match=r"model\.tflite is missing"):

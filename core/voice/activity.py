@@ -262,6 +262,10 @@ def speech_segments(
 
 
 def _clean(samples: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Float32 in [-1, 1], without what is no number; the samples themselves if they are that."""
+    samples = np.asarray(samples)
+    if samples.dtype == np.float32 and samples.max(initial=0) <= 1 and samples.min(initial=0) >= -1:
+        return samples  # NaN would have been the largest
     finite = np.nan_to_num(np.asarray(samples), nan=0.0, posinf=1.0, neginf=-1.0)
     return np.clip(finite, -1.0, 1.0).astype(np.float32)
 
@@ -275,8 +279,7 @@ def _measure(samples: NDArray[np.float32]) -> _Frames:
     for start in range(0, count, CHUNK_FRAMES):
         chunk = slice(start, start + CHUNK_FRAMES)
         frames = windows[chunk] - windows[chunk].mean(axis=1, keepdims=True)
-        frames *= _WINDOW
-        power = power_spectrum(frames, FFT_SIZE)
+        power = power_spectrum(frames, _WINDOW, FFT_SIZE)
         bands[chunk] = _BANDS(power)
         harmonicity[chunk], pitch[chunk] = _harmonicity(np.sqrt(power[:, :_PITCH_BINS]) * _HEARD)
     level = 10 * np.log10(bands.sum(axis=1) + _POWER_FLOOR)

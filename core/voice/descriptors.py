@@ -131,7 +131,7 @@ def _crossing_rate(window: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _mfcc(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     """(FRAMES, MFCC_COEFFICIENTS)."""
-    mel = _filter_bank()(power_spectrum(frames * _hann(), FRAME_LENGTH))
+    mel = _filter_bank()(power_spectrum(frames, _hann(), FRAME_LENGTH))
     decibels = 10 * np.log10(np.maximum(mel, np.float32(LEAST_POWER)))
     limited = np.maximum(decibels, decibels.max() - np.float32(TOP_DB))
     coefficients: NDArray[np.float32] = limited @ _cosines()

@@ -103,7 +103,7 @@ def log_mel_spectrogram(
     mel = np.empty((len(frames), MEL_BANDS), np.float32)
     for start in range(0, len(frames), 2048):  # bounded memory for long recordings
         part = slice(start, start + 2048)
-        mel[part] = _filter_bank(fft_length)(power_spectrum(frames[part] * window, fft_length))
+        mel[part] = _filter_bank(fft_length)(power_spectrum(frames[part], window, fft_length))
     mel /= float(window.sum() / 2) ** 2
     decibels: NDArray[np.float32] = np.log10(np.maximum(mel, np.float32(1e-10)))
     return decibels * np.float32(10)

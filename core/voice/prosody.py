@@ -7,6 +7,8 @@ training, which may be chance (`models/voice-cnn/levers.json`).
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,8 +58,10 @@ def prosody_columns(samples: NDArray[np.float32]) -> NDArray[np.float32]:
         recording is as a whole changes none of them.
     """
     frames = 1 + len(samples) // HOP_LENGTH
-    samples = np.nan_to_num(samples, posinf=1.0, neginf=-1.0)
     peak = float(np.abs(samples).max(initial=0.0))
+    if not math.isfinite(peak):
+        samples = np.nan_to_num(samples, posinf=1.0, neginf=-1.0)
+        peak = float(np.abs(samples).max(initial=0.0))
     if peak < SILENT_PEAK:
         return np.zeros((frames, PROSODY_COLUMNS), np.float32)
     found = prosody(np.pad(samples * np.float32(PEAK / peak), FRAME // 2))
