@@ -105,6 +105,7 @@ def speakers(frame: pd.DataFrame) -> None:
         st.dataframe(
             table,
             hide_index=True,
+            placeholder="–",
             column_config={
                 "dataset": "data set",
                 "seconds": st.column_config.NumberColumn("median length", format="%.1f s"),

@@ -71,6 +71,7 @@ def one_list(lists: dict[str, pd.DataFrame], frame: pd.DataFrame) -> None:
     st.dataframe(
         shown.assign(dataset=dataplots.set_names(shown)),
         hide_index=True,
+        placeholder="–",
         height=300,
         key=key,
         on_select=partial(pick, key, names),

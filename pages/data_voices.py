@@ -207,6 +207,7 @@ def browse(frame: pd.DataFrame) -> None:
             intensity=shown["intensity"].astype("str").replace("", "not stated"),
         ),
         hide_index=True,
+        placeholder="–",
         height=280,
         key=key,
         on_select=partial(pick, key, names),

@@ -123,6 +123,7 @@ def table(rows: list[dict[str, Any]]) -> None:
         column_order=list(columns),
         column_config=columns,
         hide_index=True,
+        placeholder="–",  # as long as nobody measured the speed
         key="leaderboard_table",
         on_select=partial(open_row, [row["model"] for row in rows]),
         selection_mode="single-row",

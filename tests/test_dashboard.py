@@ -650,6 +650,8 @@ def test_the_leaderboard_lists_filters_and_measures() -> None:
     rows = app.dataframe[0].value
     assert {"face-cnn", "voice-cnn"} <= set(rows["model"])
     assert rows["honest_split"].all()
+    assert rows["milliseconds"].isna().all()
+    assert app.dataframe[0].proto.placeholder == "–"
     app.button_group(key="reads").set_value("voice").run()
     calm(app)
     assert set(app.dataframe[0].value["model"]) == {"voice-cnn", "voice-cnn1d"}
