@@ -278,8 +278,8 @@ _DEMUXERS = {
 }
 
 _DEMUXER_OPTIONS = {
-    # Else FFmpeg searches the whole of 16-bit sound for disguised DTS: 15 times the decoding. From
-    # 1,024 bytes down it does not search at all.
+    # Else FFmpeg searches the whole of 16-bit sound for disguised DTS: 15 times the decoding. So it
+    # stops behind the packet with which it has so many bytes: the first one, but at 4 kHz.
     "wav": {"probesize": "1024"},
 }
 

@@ -40,7 +40,7 @@ class ModelInfo:
     bytes: int
     folder: Path
     card: dict[str, Any]
-    """All of `model.json`."""
+    """All of `model.json`; shared by all who ask, and not to be altered."""
 
     @property
     def own(self) -> bool:
@@ -158,6 +158,7 @@ def installed(folder: Path | None = None) -> tuple[list[ModelInfo], list[BrokenM
                 broken.append(BrokenModel(candidate, _taken(info)))
             else:
                 models.append(info)
+    # `ModelInfo.own` looks for the folder each time.
     models.sort(key=lambda m: (not m.default, m.folder.parent == own, m.name))
     return models, broken
 

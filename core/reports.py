@@ -520,7 +520,7 @@ def read_other_splits(info: ModelInfo) -> list[OtherSplit]:
 def how_it_ended(found: dict[str, Any]) -> str:
     """What chose the epoch of `random_split.json`, and what ended its training, in sentences."""
     words = "As is usual there, its epoch was chosen by these examples, too."
-    if found.get("broken_off"):
+    if not found.get("plateau"):
         words += (
             " The number of epochs ended it and no plateau: trained on, it may well claim more."
         )

@@ -256,6 +256,17 @@ def test_values_that_are_no_numbers_do_not_spoil_the_rest() -> None:
     assert speech_segments(samples)
 
 
+def test_samples_are_cleaned_where_they_have_to_be() -> None:
+    samples = np.clip(spoken(1.0), -1, 1).astype(np.float32)
+    samples.flags.writeable = False
+    assert activity._clean(samples) is samples
+    for wrong, right in ((-3.0, -1.0), (3.0, 1.0), (-np.inf, -1.0), (np.inf, 1.0), (np.nan, 0.0)):
+        spoilt, expected = samples.copy(), samples.copy()
+        spoilt[5], expected[5] = wrong, right
+        np.testing.assert_array_equal(activity._clean(spoilt), expected)
+    np.testing.assert_array_equal(activity._clean(samples.astype(np.float64)), samples)
+
+
 @pytest.mark.parametrize(("rate", "shape"), [(8000, (RATE,)), (RATE, (RATE, 2))])
 def test_another_rate_or_shape_is_a_mistake(rate: int, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="16000 Hz"):

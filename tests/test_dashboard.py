@@ -485,7 +485,7 @@ RANDOM_SPLIT = {
     "speaker_in_training": 1.0,
     "clip_in_training": 0.5,
     "epochs": 6,
-    "broken_off": True,
+    "plateau": False,
     "command": "python -m training random-split --data PATH",
 }
 

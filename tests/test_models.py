@@ -118,6 +118,10 @@ def test_a_card_is_parsed_once_and_its_changes_are_seen(folder, monkeypatch):
         again = models.read_info(folder)
     assert again == first
     assert again.evaluation == {}
+    (folder / "model.tflite").rename(folder / "away")
+    with pytest.raises(DuetError, match=r"model\.tflite is missing"):
+        models.read_info(folder)
+    (folder / "away").rename(folder / "model.tflite")
     spoil(folder, temperature=first.temperature + 1)
     assert models.read_info(folder).temperature == first.temperature + 1
     spoil(folder, labels=None)

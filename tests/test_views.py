@@ -89,6 +89,15 @@ def test_how_loud_a_recording_is_changes_neither_pitch_nor_loudness(gain: float)
     np.testing.assert_allclose(prosody_columns(samples * np.float32(gain)), expected, atol=1e-4)
 
 
+def test_samples_that_are_no_numbers_spoil_neither() -> None:
+    samples = 0.5 * _hum(150.0)
+    expected, spoilt = samples.copy(), samples.copy()
+    for at, (wrong, right) in enumerate(((np.nan, 0.0), (np.inf, 1.0), (-np.inf, -1.0))):
+        spoilt[1000 * at], expected[1000 * at] = wrong, right
+    assert prosody_columns(expected)[:, 2].any()
+    np.testing.assert_array_equal(prosody_columns(spoilt), prosody_columns(expected))
+
+
 def test_a_clip_without_pitch_has_none() -> None:
     assert not prosody_columns(np.zeros(8000, np.float32)).any()
     noise = np.random.default_rng(0).normal(0, 0.05, 8000).astype(np.float32)

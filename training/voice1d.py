@@ -193,8 +193,8 @@ def random_split(
     """Train and judge in the way that leaks: copies first, then a random split of the examples.
 
     The same network, schedule and number of examples an epoch as in `train`, and, as is usual
-    there, chosen on the examples that it is judged on. `broken_off` says whether fewer `epochs`
-    than its own ended the training before a plateau did: then it claims less than it could.
+    there, chosen on the examples that it is judged on. `plateau` says whether one ended the
+    training; where the number of `epochs` did, it claims less than it could.
     """
     examples = _share(load(data, run.parent / "cache"), fraction)
     rng = np.random.default_rng(SCHEDULE.seed)
@@ -222,7 +222,7 @@ def random_split(
         "copies": COPIES,
         "examples_an_epoch": per_epoch,
         "epochs": trained,
-        "broken_off": trained == schedule.epochs < SCHEDULE.epochs,
+        "plateau": trained < schedule.epochs,
     }
 
 

@@ -262,11 +262,14 @@ def speech_segments(
 
 
 def _clean(samples: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Float32 in [-1, 1], without what is no number; the samples themselves if they are that."""
+    """Float32 in [-1, 1], without what is no number; the samples themselves if they are that.
+
+    Not to be written to.
+    """
     samples = np.asarray(samples)
     if samples.dtype == np.float32 and samples.max(initial=0) <= 1 and samples.min(initial=0) >= -1:
         return samples  # NaN would have been the largest
-    finite = np.nan_to_num(np.asarray(samples), nan=0.0, posinf=1.0, neginf=-1.0)
+    finite = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
     return np.clip(finite, -1.0, 1.0).astype(np.float32)
 
 

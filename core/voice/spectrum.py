@@ -43,14 +43,14 @@ def power_spectrum(
     power = np.empty((len(frames), 1 + length // 2), np.float32)
     if not len(frames):
         return power
-    squared = np.empty((len(frames), length), np.float32)
-    np.multiply(frames, window, out=squared[:, : frames.shape[1]])
-    squared[:, frames.shape[1] :] = 0
+    work = np.empty((len(frames), length), np.float32)
+    np.multiply(frames, window, out=work[:, : frames.shape[1]])
+    work[:, frames.shape[1] :] = 0
     # Packed: the real part at 0 Hz, real and imaginary ones in turn, the real one at half the rate.
-    cv2.dft(squared, dst=squared, flags=cv2.DFT_ROWS)
-    np.square(squared, out=squared)
-    power[:, 0], power[:, -1] = squared[:, 0], squared[:, -1]
-    np.add(squared[:, 1:-1:2], squared[:, 2:-1:2], out=power[:, 1:-1])
+    cv2.dft(work, dst=work, flags=cv2.DFT_ROWS)
+    np.square(work, out=work)
+    power[:, 0], power[:, -1] = work[:, 0], work[:, -1]
+    np.add(work[:, 1:-1:2], work[:, 2:-1:2], out=power[:, 1:-1])
     return power
 
 
