@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -921,6 +922,23 @@ def test_a_missing_model_is_said(director: Director, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(directing, "find", missing)
     director.video(picture())
     assert until(lambda: "There is no face model here." in director.now().faults)
+
+
+def test_a_model_that_is_replaced_answers_from_then_on(
+    director: Director, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("DUET_HOME", str(tmp_path))
+    folder = tmp_path / "models" / "mine"
+    for name in ("face-cnn", "face-cnn-robust"):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(find("face", name).folder, folder)
+        card = json.loads((folder / "model.json").read_text())
+        (folder / "model.json").write_text(json.dumps({**card, "name": "mine"}))
+        director.settings = Settings(face_model="mine")
+        assert director._model("face").info.sha256 == find("face", name).sha256
+    shutil.rmtree(folder)
+    with pytest.raises(DuetError, match="no face model called 'mine'"):
+        director._model("face")
 
 
 def test_pause_keeps_pictures_flowing_and_analyses_nothing(director: Director, voice: np.ndarray):

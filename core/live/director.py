@@ -150,7 +150,6 @@ class Director:
         self._done: threading.Event | None = None
         self._threads: list[threading.Thread] = []
         self._wake = threading.Event()
-        self._models: dict[tuple[Task, str | None], Model] = {}
         self._reset()
 
     def _reset(self) -> None:
@@ -552,12 +551,10 @@ class Director:
             self.faults.note(sentence, error)
 
     def _model(self, task: Task) -> Model:
+        """The one that was chosen, as it is by now: people train their own while others look on."""
         name = self.settings.face_model if task == "face" else self.settings.voice_model
-        key = (task, name)
-        if key not in self._models:
-            # Beside a film, a second thread that spins for work costs more than it brings.
-            self._models[key] = load(find(task, name), threads=1)
-        return self._models[key]
+        # Beside a film, a second thread that spins for work costs more than it brings.
+        return load(find(task, name), threads=1)
 
     # --- looking -----------------------------------------------------------------------------
 
