@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import threading
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -88,18 +87,13 @@ def read_info(folder: Path) -> ModelInfo:
     except OSError:
         raise _broken(folder, "is missing") from None
     info = replace(_stated(folder, content))
-    if not os.path.isfile(folder / "model.tflite"):
-        raise DuetError(
-            "damaged_model",
-            f"{folder / 'model.tflite'} is missing; restore the folder or remove it.",
-        )
+    if not (folder / "model.tflite").is_file():
+        raise _broken(folder, "is missing", "model.tflite")
     return info
 
 
-def _broken(folder: Path, why: str) -> DuetError:
-    return DuetError(
-        "damaged_model", f"{folder / 'model.json'} {why}; restore the folder or remove it."
-    )
+def _broken(folder: Path, why: str, file: str = "model.json") -> DuetError:
+    return DuetError("damaged_model", f"{folder / file} {why}; restore the folder or remove it.")
 
 
 @lru_cache(maxsize=64)
@@ -144,8 +138,7 @@ def installed(folder: Path | None = None) -> tuple[list[ModelInfo], list[BrokenM
     """
     models: list[ModelInfo] = []
     broken: list[BrokenModel] = []
-    own = places.own_models()
-    for root in [folder] if folder else [MODELS_FOLDER, own]:
+    for root in [folder] if folder else [MODELS_FOLDER, places.own_models()]:
         for candidate in sorted(root.iterdir()) if root and root.is_dir() else []:
             if not candidate.is_dir() or candidate.name.startswith((".", "_")):
                 continue
@@ -158,8 +151,7 @@ def installed(folder: Path | None = None) -> tuple[list[ModelInfo], list[BrokenM
                 broken.append(BrokenModel(candidate, _taken(info)))
             else:
                 models.append(info)
-    # `ModelInfo.own` looks for the folder each time.
-    models.sort(key=lambda m: (not m.default, m.folder.parent == own, m.name))
+    models.sort(key=lambda m: not m.default)  # they are in the order of roots and names already
     return models, broken
 
 
