@@ -30,6 +30,14 @@ def _keras_keeps_its_session() -> None:
         keras.backend.clear_session = lambda free_memory=True: None
 
 
+@pytest.fixture(autouse=True)
+def _pages_are_not_main() -> Iterator[None]:
+    """A page that `AppTest` ran stays behind as `__main__`, which helpers of training would run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with data sets and YuNet for tests; without it a test is skipped, in CI it fails.

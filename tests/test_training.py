@@ -25,6 +25,7 @@ from core.voice.features import SAMPLE_RATE
 from core.voice.prosody import COLUMNS
 from tests.data_makers import fer2013 as fer2013_folder
 from tests.media_makers import wav
+from tests.test_cli import python
 from tests.test_dashboard import ADVERSARIAL, LEARNING_CURVE
 from training import (
     face,
@@ -1107,3 +1108,30 @@ def test_of_the_files_small_enough_the_first_good_or_else_the_best_ships(
     assert quantised("voice-cnn", recipe, convert, quick=True)[0] == "float16"
     with pytest.raises(DataSetError, match="fits into 50 bytes"):
         quantised("voice-cnn", replace(recipe, largest_bytes=50), convert)
+
+
+BUSY = """
+import sys, threading, time
+from pathlib import Path
+import cv2, numpy as np
+from training import voices
+frames = np.random.default_rng(0).random((600, 1024)).astype(np.float32)
+done = threading.Event()
+def work():
+    while not done.is_set():
+        cv2.dft(frames, flags=cv2.DFT_ROWS)
+other = threading.Thread(target=work)
+other.start()
+for wait, rest in np.random.default_rng(1).random((300, 2)) / 500:
+    cv2.setNumThreads(2)
+    time.sleep(wait)
+    voices._open(Path(sys.argv[1]))
+    time.sleep(rest / 2)
+done.set()
+other.join()
+"""
+
+
+def test_a_helper_begins_while_something_else_is_at_work(small_data: Path) -> None:
+    done = python("-c", BUSY, str(small_data))
+    assert done.returncode == 0, done.stderr

@@ -428,7 +428,9 @@ def helpers(data: Path) -> ProcessPoolExecutor:
 
 def _open(data: Path) -> None:
     # Threads that wait for the next piece of a small product would take the other processes' cores.
-    cv2.setNumThreads(0)  # none beside that which calls
+    # One means none beside that which calls, on every system; by none at all OpenCV 5.0 divides
+    # where another thread is at work.
+    cv2.setNumThreads(1)
     threadpool_limits(1)
     _archives.update(archives(data))
 
