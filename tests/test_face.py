@@ -551,6 +551,40 @@ def test_yunet_finds_faces_of_any_size(
     assert hits >= 0.8 * len(faces[::5])
 
 
+@pytest.mark.parametrize("name", ["yunet", "mtcnn"])
+@pytest.mark.parametrize("foreground", [0, 200, 400])
+def test_who_stands_near_hides_nobody_behind(
+    faces: list[Pixels], name: str, foreground: int, request: pytest.FixtureRequest
+) -> None:
+    behind = [(face, 700 + 200 * (i % 6), 80 + 300 * (i // 6), 90) for i, face in enumerate(faces)]
+    near = [(faces[0], 80, 300, foreground)] if foreground else []
+    found = request.getfixturevalue(name).detect(scene(1920, 1080, *near, *behind[:18]).pixels)
+    seen = [sum(inside(one, *place) for one in found) for _, *place in (*near, *behind[:18])]
+    assert max(seen) == 1
+    assert len(found) == sum(seen) >= 0.8 * len(seen)
+    assert not near or (seen[0] and inside(found[0], *near[0][1:]))
+
+
+def test_a_second_look_adds_faces_and_replaces_small_ones() -> None:
+    def at(x: float, side: float, score: float) -> Detection:
+        points = framing.FRAME_LANDMARKS * side / FACE_SIZE + (x, 0)
+        return Detection(Box(x, 0, side, side), landmarks(points), score)
+
+    near, part_of_it, small, others = at(0, 400, 0.9), at(100, 90, 0.6), at(600, 80, 0.7), 0.8
+
+    def find(view: detect._View) -> list[Detection]:
+        if max(view.pixels.shape) == detect.WORKING_SIDE:
+            return [near, small]
+        return [at(5, 390, others), part_of_it, at(602, 78, others), at(900, 60, others)]
+
+    def search(longer: int) -> list[tuple[float, float]]:
+        blank = np.zeros((longer // 2, longer, 3), np.uint8)
+        return [(face.box.x, face.score) for face in detect._search(blank, find)]
+
+    assert search(1920) == [(0, 0.9), (602, 0.8), (900, 0.8)]
+    assert search(900) == [(0, 0.9), (600, 0.7)]  # one look shows what there is
+
+
 def test_landmarks_are_in_pixels_of_the_picture(faces: list[Pixels], yunet: YuNet) -> None:
     large = measured.enlarged(faces[0])
     (once,) = yunet.detect(large)

@@ -33,6 +33,8 @@ YUNET_URL = (
     f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{YUNET_FILE}"
 )
 FETCH_SECONDS = 10.0
+CHOICE = "DUET_DETECTOR"
+"""Variable that may ask for MTCNN."""
 
 LEAST_SCORE = 0.6
 """YuNet's; faces found with less are left out. Doubtful ones above it carry a note."""
@@ -42,11 +44,13 @@ OVERLAP = 0.3
 
 SMALLEST_SIDE, WORKING_SIDE, LARGEST_SIDE = 320, 480, 1280
 """Longer side, in pixels, of what the detectors see. YuNet finds faces of about 10 to 300 px:
-smaller pictures are enlarged, larger ones reduced to `WORKING_SIDE`, and to `LARGEST_SIDE` in a
-second look when that showed no face, or only `CROWD_FACE` px ones."""
+smaller pictures are enlarged, larger ones reduced to `WORKING_SIDE`. A second look, at up to
+`LARGEST_SIDE`, is for what the first is too coarse for: in pictures that had to be halved at least,
+and in others where it showed no face, or only `CROWD_FACE` px ones."""
 
 CROWD_FACE = 40
-"""Pixels in the first pass. Where all faces are this small, others are too small to be found."""
+"""Pixels in the first look. Of smaller faces the second one's are taken; where all are this small,
+others may have been too small to be found."""
 
 PADDING = 0.5
 """Border added on every side, relative to the longer one, when a face may fill the picture."""
@@ -112,18 +116,35 @@ def _view(rgb: NDArray[np.uint8], side: int, padding: float = 0.0) -> _View:
 
 
 def _search(rgb: NDArray[np.uint8], find: Callable[[_View], list[Detection]]) -> list[Detection]:
-    """Look at the picture in several sizes until faces are found; largest first."""
+    """Look at the picture in several sizes until all faces are found; largest first."""
     longer = max(rgb.shape[:2])
     side = min(max(longer, SMALLEST_SIDE), WORKING_SIDE)
     found = _usable(find(_view(rgb, side)))
-    if longer > side:
-        largest = max((d.box.height * side / longer for d in found), default=0.0)
-        if largest < CROWD_FACE:
-            closer = _usable(find(_view(rgb, min(longer, LARGEST_SIDE))))
-            found = max(found, closer, key=len)
+    large = [d for d in found if d.box.height * side / longer >= CROWD_FACE]
+    if longer >= 2 * side or (longer > side and not large):
+        closer = _usable(find(_view(rgb, min(longer, LARGEST_SIDE))))
+        found = _joined(large, closer, found)
     if not found:
         found = _usable(find(_view(rgb, SMALLEST_SIDE // 2, PADDING)))
     return sorted(found, key=lambda d: -d.box.width * d.box.height)
+
+
+def _joined(*looks: list[Detection]) -> list[Detection]:
+    """Each face once, by the first look that shows it; what others see inside it is part of it."""
+    kept: list[Detection] = []
+    for look in looks:
+        kept += [
+            one
+            for one in look
+            if not any(_within(one.box, k.box) or _within(k.box, one.box) for k in kept)
+        ]
+    return kept
+
+
+def _within(box: Box, other: Box) -> bool:
+    """Whether the middle of a box lies in another one."""
+    across, down = box.x + box.width / 2 - other.x, box.y + box.height / 2 - other.y
+    return 0 <= across <= other.width and 0 <= down <= other.height
 
 
 def _usable(detections: list[Detection]) -> list[Detection]:
@@ -304,7 +325,7 @@ _opening = threading.Lock()
 
 def _open() -> tuple[Detector, str] | DuetError:
     try:
-        if os.environ.get("DUET_DETECTOR") == "mtcnn":
+        if os.environ.get(CHOICE) == MtcnnDetector.name:
             raise _UnavailableError("DUET_DETECTOR asks for MTCNN")
         yunet, origin = _open_yunet()
         return yunet, f"Faces are found with YuNet ({origin})."
@@ -351,3 +372,11 @@ def detector_status() -> tuple[str, str]:
     if isinstance(opened, DuetError):
         return "none", opened.message
     return opened[0].name, opened[1]
+
+
+def why_slower() -> str | None:
+    """The sentence of `detector_status` where MTCNN found faces though nobody had asked for it."""
+    slower = isinstance(_active, tuple) and _active[0].name == MtcnnDetector.name
+    if not slower or os.environ.get(CHOICE) == MtcnnDetector.name:
+        return None
+    return detector_status()[1]
