@@ -296,12 +296,18 @@ def test_evaluate_on_class_named_folders_names_what_it_leaves_out(tmp_path, caps
         for image in list((small_data / "fer2013/test" / source).iterdir())[:2]:
             (own / emotion / image.name).write_bytes(image.read_bytes())
     (own / "sad" / "rotten.png").write_text("no picture")
+    (own / "sad" / "said.wav").write_text("of no concern to a face model")
+    (own / "notes.txt").write_text("nor is this")
+    (own / "sad" / "scan.tif").write_bytes(b"II*")
+    (own / "contempt").mkdir()
+    (own / "contempt" / "face.jpg").write_bytes(b"\xff\xd8\xff")
     assert main(["evaluate", "face-cnn", "--data", str(own), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["splits"]["folder"]
     assert found["n"] == 4
     assert found["classes"]["happy"]["support"] == 2
-    assert len(found["left_out"]) == 1
-    assert "rotten.png" in found["left_out"][0]
+    told = [line.split(": ")[0] for line in found["left_out"]]
+    assert told == ["contempt/face.jpg", "sad/scan.tif", "sad/rotten.png"]
+    assert "not named after an emotion" in found["left_out"][0]
     assert main(["evaluate", "face-cnn", "--data", str(tmp_path / "nowhere")]) == 1
     assert main(["evaluate", "nobody", "--data", str(own)]) == 1
     assert MODELS_FOLDER.is_dir()

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-UNUSABLE = (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+UNUSABLE = (
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
 """What is raised where a place that was named is of another kind, or somebody else's."""
 
 

@@ -29,7 +29,8 @@ from training import checks, fer2013, folders, voices
 from training.files import DataSetError, locate
 from training.measures import rounded, summary, unweighted_average_recall
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif"}
+RECORDING_SUFFIXES = AUDIO_SUFFIXES | {".aac", ".aif", ".aiff", ".mkv", ".mov", ".mp4"}
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,11 @@ def clip_answers(model: Model, data: Path, clips: Sequence[voices.Clip]) -> Answ
 
 def folder_answers(model: Model, data: Path, faces: FaceMode) -> Answers:
     """On class-named folders of images or recordings, each file analysed as the app would."""
-    logits, labels, ids, left_out = [], [], [], []
-    suffixes = IMAGE_SUFFIXES if model.info.task == "face" else AUDIO_SUFFIXES
+    logits, labels, ids = [], [], []
+    suffixes, others = IMAGE_SUFFIXES, RECORDING_SUFFIXES
+    if model.info.task == "voice":
+        suffixes, others = others, suffixes
+    left_out = list(folders.passed_over(data, suffixes, others))
     for name, read, label in folders.examples(data, suffixes):
         try:
             content = read()

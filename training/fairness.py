@@ -81,10 +81,11 @@ Attributes = dict[str, NDArray[np.str_]]
 def _of_faces(found: Predictions, data: Path) -> tuple[Attributes, NDArray[np.str_], str]:
     faces = fer2013.load(data)["test"]
     brightness = dict(zip(faces.names, faces.images.mean(axis=(1, 2)), strict=True))
-    if not brightness.keys() >= set(found.ids):
+    if missing := len(set(found.ids) - brightness.keys()):
         raise DataSetError(
-            "FER2013 lies there in another layout than when the model was judged, so that its "
-            "answers and the pictures have other names; evaluate the model with --write first."
+            f"{missing:,} of the {len(found.ids):,} pictures on which the model was judged are not "
+            "in this FER2013, or have other names there, as in another layout; evaluate the model "
+            "with --write first."
         )
     values = np.array([brightness[path] for path in found.ids])
     third = np.digitize(values, np.quantile(values, [1 / 3, 2 / 3]))

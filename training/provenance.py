@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,8 @@ def unless_refused(run: Path) -> Iterator[None]:
             path.write_bytes(before)
         elif path.exists():  # not below what is no folder
             path.unlink()
+            with suppress(OSError):  # something else is in it
+                run.rmdir()
         raise
 
 
