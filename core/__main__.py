@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what needs OpenCV, FFmpeg or a model is imported when a com
     AnyResult = ImageResult | VoiceResult | HybridResult
 
 STANDARD_INPUT = "-"
+_NAMED = {STANDARD_INPUT: "standard input"}
 BAR_WIDTH = 30
 """Characters of the bar of a probability of 1."""
 
@@ -87,8 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_analysis_options(analyze)
 
     pair = command("pair", _pair, "Analyse a face and a voice together.")
-    pair.add_argument("picture", metavar="PICTURE")
-    pair.add_argument("recording", metavar="RECORDING")
+    pair.add_argument("picture", metavar="PICTURE", help="- reads standard input")
+    pair.add_argument("recording", metavar="RECORDING", help="likewise, of one of the two")
     _add_analysis_options(pair)
 
     command("models", _models, "List the installed models and how good they are.")
@@ -139,9 +140,9 @@ def _check_model_names(options: argparse.Namespace) -> None:
     from core.models import find
 
     try:
-        if options.face_model:
+        if options.face_model is not None:
             find("face", options.face_model)
-        if options.voice_model:
+        if options.voice_model is not None:
             find("voice", options.voice_model)
     except DuetError as error:
         options.parser.error(error.message)
@@ -150,7 +151,15 @@ def _check_model_names(options: argparse.Namespace) -> None:
 def _analyze(options: argparse.Namespace) -> int:
     _check_model_names(options)
     answered = [_answer(options, *_source(name, options)) for name in options.files]
+    _tell_if_slower()
     return 0 if all(answered) else 1
+
+
+def _tell_if_slower() -> None:
+    """Say so where faces were found more slowly than they could be; nothing where none were."""
+    detect = sys.modules.get("core.face.detect")
+    if detect and (why := detect.why_slower()):
+        print(why, file=sys.stderr)
 
 
 def _source(name: str, options: argparse.Namespace) -> tuple[str, Callable[[], AnyResult]]:
@@ -158,39 +167,53 @@ def _source(name: str, options: argparse.Namespace) -> tuple[str, Callable[[], A
 
     def run() -> AnyResult:
         from core.analysis import analyze
-        from core.limits import MAX_FILE_BYTES
 
-        given: str | bytes = name
-        if name == STANDARD_INPUT:
-            # One byte over the limit is enough to be refused as too large.
-            given = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
         return analyze(
-            given,
+            _given(name),
             name=shown,
             face_model=options.face_model,
             voice_model=options.voice_model,
             faces=options.faces,
         )
 
-    shown = "standard input" if name == STANDARD_INPUT else name
+    shown = _NAMED.get(name, name)
     return shown, run
+
+
+def _given(name: str) -> str | bytes:
+    """The path, or what standard input holds."""
+    from core.limits import MAX_FILE_BYTES
+
+    if name != STANDARD_INPUT:
+        return name
+    if sys.stdin is None:
+        raise DuetError("not_found", "standard input is closed; name a file.")
+    # One byte over the limit is enough to be refused as too large.
+    return sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
 
 
 def _pair(options: argparse.Namespace) -> int:
     _check_model_names(options)
+    if options.picture == options.recording == STANDARD_INPUT:
+        options.parser.error("only one of the two can be read from standard input")
 
     def analyze() -> AnyResult:
         from core.analysis import analyze_pair
 
         return analyze_pair(
-            options.picture,
-            options.recording,
+            _given(options.picture),
+            _given(options.recording),
+            picture_name=_NAMED.get(options.picture),
+            recording_name=_NAMED.get(options.recording),
             face_model=options.face_model,
             voice_model=options.voice_model,
             faces=options.faces,
         )
 
-    return 0 if _answer(options, f"{options.picture} + {options.recording}", analyze) else 1
+    source = " + ".join(_NAMED.get(one, one) for one in (options.picture, options.recording))
+    answered = _answer(options, source, analyze)
+    _tell_if_slower()
+    return 0 if answered else 1
 
 
 def _answer(options: argparse.Namespace, name: str, analyze: Callable[[], AnyResult]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from core import fusion, media
 from core.errors import DuetError
@@ -41,8 +41,12 @@ def analyze(
     ------
     DuetError
         With a code and a sentence, for anything that cannot be analysed.
+    TypeError, ValueError
+        When `source` or `faces` is nothing of the above.
     """
     started = time.perf_counter()
+    if faces not in get_args(Faces):
+        raise ValueError(f"faces must be 'detect' or 'cropped', not {faces!r}")
     data, shown = media.read(source, name)
     result: Result
     if media.sniff(data, shown) == "image":
@@ -90,7 +94,7 @@ def fuse(image: ImageResult, voice: VoiceResult, face: int = 0) -> HybridResult:
     IndexError
         When the picture has no such face.
     """
-    which = range(len(image.faces))[int(face)]
+    which = range(len(image.faces))[face]
     result = fusion.fuse(
         image.faces[which],
         voice,

@@ -42,5 +42,10 @@ class DuetError(Exception):
         self.code: Code = code
         self.message = message
 
+    def __reduce__(self) -> tuple[type[DuetError], tuple[Code, str]]:
+        # As an exception it would be made anew from its message alone, and a process that waits
+        # for one would never get it.
+        return type(self), (self.code, self.message)
+
     def to_dict(self) -> dict[str, str]:
         return {"code": self.code, "message": self.message}

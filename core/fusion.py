@@ -32,6 +32,10 @@ METHODS = ("average", "product", "certainty", "certainty+confusion")
 """Rules that can be chosen; `models/fusion.json` names the one that did best when held out."""
 
 
+LARGEST = 10.0
+"""Of a rule's exponents and its sharpness; what is fitted lies below 2."""
+
+
 @dataclass(frozen=True)
 class FusionRule:
     """The numbers of the rule.
@@ -50,6 +54,10 @@ class FusionRule:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"unknown fusion method {self.method!r}")
+        for name in ("face", "voice", "confusion", "sharpness"):
+            value = getattr(self, name)
+            if not 0 <= value <= (1 if name == "confusion" else LARGEST):  # not of NaN either
+                raise ValueError(f"{name} is {value!r}")
 
 
 @lru_cache(maxsize=4)
@@ -66,7 +74,7 @@ def fusion_rule(folder: Path = MODELS_FOLDER) -> FusionRule:
         return FusionRule(**json.loads(path.read_text())["rule"])
     except FileNotFoundError:
         return FusionRule()
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise DuetError(
             "damaged_model", f"{path} is not a fusion rule; restore the file or remove it."
         ) from None
@@ -255,6 +263,6 @@ def _known_confusions(info: ModelInfo | None) -> Probabilities | None:
     try:
         matrix = info.evaluation["splits"]["validation"]["confusion_matrix"]
         counts = np.asarray(matrix, np.float64)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return meant_given_answer(counts) if counts.shape == (len(EMOTIONS),) * 2 else None

@@ -18,6 +18,7 @@ import os
 import re
 import unicodedata
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,14 +89,22 @@ def read(source: str | Path | bytes, name: str | None = None) -> tuple[bytes, st
     ------
     DuetError
         `not_found`, `unsupported` (a folder or a device), `empty` or `file_too_large`.
+    TypeError
+        When the source is neither a path nor bytes.
     """
     if isinstance(source, (str, os.PathLike)):
+        if source == "":
+            raise DuetError("not_found", "No file is named; give a path.")
         path = Path(source)
         name = printable(name or path.name or str(path))
         data = _read_file(path, _clipped(name))
-    else:
+    elif isinstance(source, (bytes, bytearray, memoryview)):
         name = printable(name or UNNAMED)
         data = bytes(source)
+    else:
+        raise TypeError(
+            f"expected the path of a file, or its content as bytes, not {type(source).__name__}"
+        )
     shown = _clipped(name)
     if not data:
         raise DuetError("empty", f"{shown} is empty (0 bytes); choose another file.")
@@ -607,7 +616,7 @@ class _Collector:
         self.original_rate = 0
         self.original_channels = 0
         self._name = name
-        self._seconds = 0.0
+        self._samples: Counter[int] = Counter()  # by rate, as seconds of frames add up to less
         self._values = 0
         self._clipped = 0
         self._peak = 0.0
@@ -639,9 +648,9 @@ class _Collector:
                 f"{self._name} has {rate} samples a second; save it with 16,000 to 48,000.",
             )
         self.frames += 1
-        self._seconds += frame.samples / rate
+        self._samples[rate] += frame.samples
         self._values += frame.samples * channels
-        if self._seconds > limits.MAX_AUDIO_SECONDS:
+        if sum(n / hertz for hertz, n in self._samples.items()) > limits.MAX_AUDIO_SECONDS:
             raise _too_long(self._name)
         if self._values > limits.MAX_AUDIO_VALUES:
             raise DuetError(

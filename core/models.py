@@ -58,6 +58,16 @@ class ModelInfo:
         return found if usable else {}
 
 
+LEAST_TEMPERATURE = 0.01
+"""Of calibration; the largest is its inverse. Answers so tempered say nothing any more."""
+
+
+def _yes_or_no(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} where true or false is meant")
+    return value
+
+
 def _finite(number: str) -> float:
     """A number of a JSON file; a ValueError for NaN, Infinity and 1e999, which are none."""
     value = float(number)
@@ -110,7 +120,7 @@ def _stated(folder: Path, content: bytes) -> ModelInfo:
             title=str(card["title"]),
             architecture=str(card["architecture"]),
             parameters=int(card["parameters"]),
-            default=bool(card["default"]),
+            default=_yes_or_no(card["default"]),
             temperature=float(card["temperature"]),
             sha256=str(card["sha256"]),
             bytes=int(card["bytes"]),
@@ -124,8 +134,8 @@ def _stated(folder: Path, content: bytes) -> ModelInfo:
         raise _broken(folder, f"names an unknown task {info.task!r}")
     if labels != EMOTIONS:
         raise _broken(folder, "does not list Duet's seven labels in their order")
-    if not info.temperature > 0:
-        raise _broken(folder, "needs a positive temperature")
+    if not LEAST_TEMPERATURE <= info.temperature <= 1 / LEAST_TEMPERATURE:
+        raise _broken(folder, f"states a temperature of {info.temperature:g}, which is none")
     if info.name != folder.name:
         raise _broken(folder, f"names the model {info.name!r}, unlike its folder")
     return info
@@ -139,9 +149,7 @@ def installed(folder: Path | None = None) -> tuple[list[ModelInfo], list[BrokenM
     models: list[ModelInfo] = []
     broken: list[BrokenModel] = []
     for root in [folder] if folder else [MODELS_FOLDER, places.own_models()]:
-        for candidate in sorted(root.iterdir()) if root and root.is_dir() else []:
-            if not candidate.is_dir() or candidate.name.startswith((".", "_")):
-                continue
+        for candidate in _folders(root) if root else []:
             try:
                 info = read_info(candidate)
             except DuetError as error:
@@ -153,6 +161,14 @@ def installed(folder: Path | None = None) -> tuple[list[ModelInfo], list[BrokenM
                 models.append(info)
     models.sort(key=lambda m: not m.default)  # they are in the order of roots and names already
     return models, broken
+
+
+def _folders(root: Path) -> list[Path]:
+    """Those in `root` that may be models; none where it cannot be looked into."""
+    try:
+        return sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith((".", "_")))
+    except OSError:
+        return []
 
 
 def _taken(info: ModelInfo) -> str:
@@ -168,17 +184,20 @@ def find(task: Task, name: str | None = None, folder: Path | None = None) -> Mod
     Raises
     ------
     DuetError
-        `unknown_model` when there is none.
+        `unknown_model` when there is none; `damaged_model` when there is no default one and a
+        folder is broken, for another model is not to answer in its place without a word.
     """
-    models, _ = installed(folder)
+    models, broken = installed(folder)
     candidates = [m for m in models if m.task == task]
     if name is None and candidates:
+        if broken and not candidates[0].default:  # it may be the default one that is broken
+            raise DuetError("damaged_model", broken[0].problem)
         return candidates[0]
     for model in candidates:
         if model.name == name:
             return model
     known = ", ".join(m.name for m in candidates) or "none is installed"
-    wanted = f"called {name!r} " if name else ""
+    wanted = f"called {name!r} " if name is not None else ""
     raise DuetError("unknown_model", f"There is no {task} model {wanted}here (known: {known}).")
 
 
@@ -251,9 +270,22 @@ class Model:
         self._lock = threading.Lock()
 
     def __call__(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Run the network: `batch` (n, ...) float32 -> its outputs by name, copied."""
+        """Run the network: `batch` (n, ...) float32 -> its outputs by name, copied.
+
+        Raises
+        ------
+        DuetError
+            `damaged_model` when the network takes nothing of that shape.
+        """
         with self._lock:
-            outputs = self._runner(**{self._input: np.ascontiguousarray(batch, np.float32)})
+            try:
+                outputs = self._runner(**{self._input: np.ascontiguousarray(batch, np.float32)})
+            except (ValueError, RuntimeError) as error:
+                raise DuetError(
+                    "damaged_model",
+                    f"{self.info.name} cannot take what its model.json says that it takes "
+                    f"({' '.join(str(error).split())[:80]}); restore its folder or remove it.",
+                ) from None
             return {name: np.array(value) for name, value in outputs.items()}
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 from core import bench, models
 from core.__main__ import INTERRUPTED, main
 from core.errors import DuetError
+from core.face import detect
 from core.labels import EMOTIONS
 from core.limits import MAX_FILE_BYTES
 from core.results import (
@@ -98,8 +100,16 @@ def fake_analyze(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             raise KeyboardInterrupt
         return voice_result(name or "") if "clip" in (name or "") else image_result(name or "")
 
-    def analyze_pair(picture: str, recording: str, **options: Any) -> HybridResult:
+    def analyze_pair(
+        picture: str | bytes,
+        recording: str | bytes,
+        *,
+        picture_name: str | None,
+        recording_name: str | None,
+        **options: Any,
+    ) -> HybridResult:
         asked["pair"] = (picture, recording, options)
+        asked["named"] = (picture_name, recording_name)
         return hybrid_result()
 
     import core.analysis
@@ -205,6 +215,36 @@ def test_standard_input_is_read_no_further_than_the_limit(fake_analyze, monkeypa
     assert fake_analyze["standard input"][0] == b"x"
     assert Stdin.buffer.asked == MAX_FILE_BYTES + 1
     assert json_lines(capsys.readouterr().out)[0]["source"] == "standard input"
+
+
+def test_a_pair_may_come_half_from_standard_input(fake_analyze, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"sound")))
+    assert main(["pair", "a.jpg", "-"]) == 0
+    assert fake_analyze["pair"][:2] == ("a.jpg", b"sound")
+    assert fake_analyze["named"] == (None, "standard input")
+    with pytest.raises(SystemExit):
+        main(["pair", "-", "-"])
+    assert "only one of the two" in capsys.readouterr().err
+
+
+def test_a_standard_input_that_is_closed_is_no_defect(fake_analyze, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["analyze", "-"]) == 1
+    assert "standard input is closed; name a file. [not_found]" in capsys.readouterr().err
+
+
+def test_slower_detection_than_was_asked_for_is_told_once(fake_analyze, monkeypatch, capsys):
+    sentence = "Faces are found with MTCNN, slower than YuNet, because /there cannot be read."
+    monkeypatch.setattr(detect, "_active", (SimpleNamespace(name="mtcnn"), sentence))
+    monkeypatch.delenv("DUET_DETECTOR", raising=False)
+    assert main(["analyze", "a.jpg", "b.jpg"]) == 0
+    assert capsys.readouterr().err == f"{sentence}\n"
+    monkeypatch.setenv("DUET_DETECTOR", "mtcnn")
+    assert main(["analyze", "a.jpg"]) == 0
+    monkeypatch.setattr(detect, "_active", (SimpleNamespace(name="yunet"), "YuNet."))
+    monkeypatch.delenv("DUET_DETECTOR")
+    assert main(["analyze", "a.jpg"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_ctrl_c_says_so(fake_analyze, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 import numpy as np
 import pytest
@@ -174,11 +175,14 @@ def test_rule_comes_from_the_models_folder(tmp_path):
     for folder in (good, bad):
         folder.mkdir()
     (good / "fusion.json").write_text(json.dumps({"rule": {"method": "certainty", "voice": 0.5}}))
-    (bad / "fusion.json").write_text("{}")
     assert fusion_rule(good) == FusionRule("certainty", voice=0.5)
-    with pytest.raises(DuetError) as caught:
-        fusion_rule(bad)
-    assert caught.value.code == "damaged_model"
+    rules = ('"x"', "null", "NaN", "Infinity", "-1", "1e9")
+    wrong = [f'{{"rule": {{"face": {value}}}}}' for value in rules]
+    for content in ("{}", '{"rule": {"confusion": 5}}', "[" * 100_000, *wrong):
+        (bad / "fusion.json").write_text(content)
+        with pytest.raises(DuetError) as caught:
+            fusion_rule(bad)
+        assert caught.value.code == "damaged_model"
 
 
 def test_a_hybrid_answer_knows_its_face_and_picture() -> None:
@@ -212,3 +216,5 @@ def test_a_hybrid_answer_knows_its_face_and_picture() -> None:
         }
     with pytest.raises(IndexError):
         core.fuse(image, voice, 3)
+    with pytest.raises(TypeError):
+        core.fuse(image, voice, cast(int, 0.9))

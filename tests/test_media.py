@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -509,6 +512,37 @@ def test_two_hours_are_refused_without_much_memory():
         assert tracemalloc.get_traced_memory()[1] < 4 * len(data)
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 44_100])
+def test_exactly_as_long_as_allowed_is_not_too_long(rate, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_AUDIO_SECONDS", 60)
+    sound = np.tile(make.tone(1.0, rate=rate), 60)
+    assert media.decode_audio(make.wav(sound, rate=rate)).duration == pytest.approx(60, abs=0.01)
+    longer = np.append(sound, sound[:1])
+    assert code_of(media.decode_audio, make.wav(longer, rate=rate)) == "too_long"
+
+
+@pytest.mark.parametrize("source", [5, True, None, np.zeros((4, 4, 3), np.uint8), ["a.jpg"]])
+def test_what_is_neither_a_path_nor_bytes_is_a_mistake(source: Any) -> None:
+    with pytest.raises(TypeError, match="path of a file, or its content"):
+        media.read(source)
+
+
+def test_bytes_of_any_kind_are_read():
+    kinds: list[Any] = [bytes, bytearray, memoryview]
+    for kind in kinds:
+        assert media.read(kind(b"content")) == (b"content", media.UNNAMED)
+
+
+def test_no_name_is_no_file():
+    assert code_of(media.read, "") == "not_found"
+
+
+@pytest.mark.parametrize("remake", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_an_error_gets_from_one_process_to_another(remake):
+    error = remake(DuetError("empty", "It is empty."))
+    assert (error.code, error.message, str(error)) == ("empty", "It is empty.", "It is empty.")
 
 
 def test_too_many_values_are_too_long(monkeypatch):

@@ -96,6 +96,9 @@ def test_installed_lists_usable_and_broken_folders(folder, tmp_path):
         ({"labels": list(reversed(EMOTIONS))}, "labels"),
         ({"temperature": 0}, "temperature"),
         ({"temperature": "warm"}, "warm"),
+        ({"temperature": float("inf")}, "temperature"),
+        ({"temperature": 1e-300}, "temperature"),
+        ({"default": "no"}, "'no'"),
         ({"name": "another"}, "another"),
         ({"parameters": None}, "misstates"),
         ({"labels": None}, "misstates"),
@@ -190,6 +193,34 @@ def test_a_network_with_two_inputs_is_not_loaded(folder, monkeypatch):
     with pytest.raises(DuetError, match="has 2 inputs") as caught:
         models.Model(models.read_info(folder))
     assert caught.value.code == "damaged_model"
+
+
+def test_no_other_model_answers_in_the_place_of_a_broken_default_one(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "another")
+    spoil(tmp_path / "another", name="another", default=False)
+    assert models.find("face", folder=tmp_path).name == folder.name
+    (folder / "model.json").write_text("")
+    with pytest.raises(DuetError, match=folder.name) as caught:
+        models.find("face", folder=tmp_path)
+    assert caught.value.code == "damaged_model"
+    assert models.find("face", "another", tmp_path).name == "another"
+    shutil.rmtree(folder)
+    assert models.find("face", folder=tmp_path).name == "another"
+
+
+def test_a_place_that_cannot_be_looked_into_holds_no_model(monkeypatch):
+    monkeypatch.setenv("DUET_HOME", "/" + "long" * 100)
+    usable, broken = models.installed()
+    assert {m.folder.parent for m in usable} == {MODELS_FOLDER}
+    assert broken == []
+
+
+def test_input_of_another_shape_than_the_network_takes_damages_no_answer(folder):
+    model = models.Model(models.read_info(folder))
+    with pytest.raises(DuetError, match="cannot take") as caught:
+        model(np.zeros((1, 48, 48, 3), np.float32))
+    assert caught.value.code == "damaged_model"
+    assert model(np.zeros((1, 48, 48, 1), np.float32))["logits"].shape == (1, len(EMOTIONS))
 
 
 def test_find_by_name_and_default(folder, tmp_path):
