@@ -302,20 +302,20 @@ _STILL_PICTURE_BRANDS = (
 
 def _demuxer(data: bytes) -> str | None:
     """FFmpeg's name of the container, or None."""
-    data = _after_id3(data)
+    head = _after_id3(data)
     for start, demuxer in _DEMUXERS.items():
-        if data.startswith(start):
+        if head.startswith(start):
             return demuxer
-    form = data[8:12]
-    if data[:4] in (b"RIFF", b"RIFX", b"RF64") and form == b"WAVE":
+    form = head[8:12]
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64") and form == b"WAVE":
         return "wav"
-    if data.startswith(b"RIFF") and form == b"AVI ":
+    if head.startswith(b"RIFF") and form == b"AVI ":
         return "avi"
-    if data.startswith(b"FORM") and form in (b"AIFF", b"AIFC"):
+    if head.startswith(b"FORM") and form in (b"AIFF", b"AIFC"):
         return "aiff"
-    if data[4:8] in _QUICKTIME_BOXES and form not in _STILL_PICTURE_BRANDS:
+    if head[4:8] in _QUICKTIME_BOXES and form not in _STILL_PICTURE_BRANDS:
         return "mov"
-    return _mpeg_audio(data)
+    return _mpeg_audio(head) or ("mp3" if _mp3_begins_later(data) else None)
 
 
 def _after_id3(data: bytes) -> bytes:
@@ -343,6 +343,47 @@ def _mpeg_audio(data: bytes) -> str | None:
     return "mp3" if plausible else None
 
 
+_MP3_SEARCHED = 2**14
+"""Bytes in which the first whole frame of an MP3 is looked for; a frame has 1,441 at most."""
+_MP3_FRAMES = 4
+"""That have to follow each other: a header alone is 21 bits, which chance sets as well."""
+
+
+def _mp3_begins_later(data: bytes) -> bool:
+    """Whether frames of MP3 follow what is none: one that was cut off a stream, or padding."""
+    if _known_start(data) or data[4:8] == b"ftyp":  # an archive may hold an MP3 as it is
+        return False
+    start = data.find(b"\xff", 0, _MP3_SEARCHED)
+    while start >= 0:
+        here, kind = start, data[start + 1 : start + 2]
+        for _ in range(_MP3_FRAMES):
+            length = _mp3_frame_length(data[here : here + 3])
+            if not length or data[here + 1 : here + 2] != kind:
+                break
+            here += length
+        else:
+            return True
+        start = data.find(b"\xff", start + 1, _MP3_SEARCHED)
+    return False
+
+
+def _mp3_frame_length(header: bytes) -> int:
+    """Bytes of the frame of MPEG layer III that begins with these three; 0 if none does."""
+    layer_three = len(header) == 3 and header[1] >> 1 & 3 == 1
+    if not layer_three or _mpeg_audio(header) != "mp3":
+        return 0
+    version, bit_rate, rate = header[1] >> 3 & 3, header[2] >> 4, header[2] >> 2 & 3
+    first = version == 3
+    kilobits = (_MP3_KILOBITS if first else _MP3_KILOBITS_2)[bit_rate - 1]
+    hertz = (44_100, 48_000, 32_000)[rate] // {3: 1, 2: 2, 0: 4}[version]
+    return (144_000 if first else 72_000) * kilobits // hertz + (header[2] >> 1 & 1)
+
+
+_MP3_KILOBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+"""A second, of MPEG 1 by the number in the header, from 1 on."""
+_MP3_KILOBITS_2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+"""The same of MPEG 2 and 2.5."""
+
 _KNOWN_STARTS = {
     b"%PDF": "a PDF document",
     b"II*\x00": "a TIFF picture",
@@ -358,11 +399,14 @@ _KNOWN_STARTS = {
 }
 
 
+def _known_start(data: bytes) -> str | None:
+    return next((kind for start, kind in _KNOWN_STARTS.items() if data.startswith(start)), None)
+
+
 def _description(data: bytes) -> str:
     """What a file that Duet does not read is, for the end of `... is ...`."""
-    for start, description in _KNOWN_STARTS.items():
-        if data.startswith(start):
-            return f"{description}, which Duet does not read"
+    if description := _known_start(data):
+        return f"{description}, which Duet does not read"
     if data[4:8] == b"ftyp":
         return "a HEIC, AVIF or raw picture, which Duet does not read"
     head = data[:1024]

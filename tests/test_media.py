@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import io
 import os
 import pickle
 import subprocess
 import sys
 import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -594,6 +596,28 @@ def test_recordings_that_break_off_are_used_as_far_as_they_go(container):
 @pytest.mark.parametrize("start", [b"OggS", b"fLaC", b"\x1a\x45\xdf\xa3", b"ID3\4\0\0\0\0\0\0"])
 def test_nothing_decodable_is_damaged(start):
     assert code_of(media.decode_audio, start + make.noise_bytes(3000)) in ("damaged", "no_audio")
+
+
+@pytest.mark.parametrize("rate", [48_000, 44_100, 32_000, 24_000, 16_000, 8000])
+@pytest.mark.parametrize("before", [b"", b"\0" * 700, b"\xff\xfb\x90\x00 no frame \xff\xff"])
+def test_an_mp3_may_begin_in_the_middle_of_a_frame(rate: int, before: bytes) -> None:
+    whole = make.recording("mp3", make.tone(3.0, rate=rate), rate=rate)
+    data = before + whole[len(whole) // 4 + 3 :]
+    assert media.sniff(data) == "audio"
+    assert 1.8 < media.decode_audio(data).duration < 2.6
+
+
+def test_what_only_looks_like_an_mp3_somewhere_is_none() -> None:
+    zipped = io.BytesIO()
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("a.mp3", make.recording("mp3", make.tone(1.0)))
+    frame = b"\xff\xfb\x90\x00" + b"\0" * 414  # of 128 kbit/s at 44.1 kHz: 417 bytes
+    for data in (zipped.getvalue(), b"?" + 3 * frame, b"?" + 9 * frame[:-2], b"\xff" * 20_000):
+        with pytest.raises(DuetError) as caught:
+            media.sniff(data)
+        assert caught.value.code == "unsupported"
+    for seed in range(50):
+        assert media._demuxer(b"?" + make.noise_bytes(20_000, seed)) is None
 
 
 def test_a_tagged_mp3_decodes():
