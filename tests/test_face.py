@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import math
+import socket
 import subprocess
 import sys
 import threading
@@ -797,6 +798,12 @@ def test_a_download_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(detect.urllib.request, "urlopen", lambda *_, **__: Trickle())
     with pytest.raises(TimeoutError):
         detect._download("http://localhost/", 10_000, 0.1)
+
+
+def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detect, "STALL_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(TimeoutError):
+        detect._download(f"http://127.0.0.1:{silent.getsockname()[1]}/", 10_000, 60)
 
 
 def test_without_any_detector_the_sentence_says_what_to_do(

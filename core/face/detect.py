@@ -32,7 +32,9 @@ YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4
 YUNET_URL = (
     f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{YUNET_FILE}"
 )
-FETCH_SECONDS = 10.0
+FETCH_SECONDS, STALL_SECONDS = 10.0, 4.0
+"""For all of the file, and for the next part of it: where a network swallows what it is asked,
+nobody is to wait for long."""
 CHOICE = "DUET_DETECTOR"
 """Variable that may ask for MTCNN."""
 
@@ -274,7 +276,7 @@ def _download(url: str, size: int, seconds: float) -> bytes:
     """At most `size` + 1 bytes of `url` within about `seconds`; raises OSError or ValueError."""
     deadline = time.monotonic() + seconds
     content = bytearray()
-    with urllib.request.urlopen(url, timeout=seconds) as response:
+    with urllib.request.urlopen(url, timeout=min(seconds, STALL_SECONDS)) as response:
         while chunk := response.read1(min(65536, size + 1 - len(content))):
             content += chunk
             if time.monotonic() > deadline:
