@@ -67,5 +67,7 @@ page = st.navigation(
     },
     position="top",
 )
+if page.url_path:
+    st.set_page_config(page_title=f"{page.title} · Duet")
 keep.turned_to(page.url_path)
 page.run()

@@ -82,6 +82,14 @@ class Files:
                 yield path
 
 
+DATA_SETS: dict[str, str] = {
+    "fer2013": "FER2013",
+    "ravdess": "RAVDESS",
+    "crema_d": "CREMA-D",
+    "savee": "SAVEE",
+    "tess": "TESS",
+}
+"""Name of the folder or zip of each data set, and how it is called."""
 CORPORA = ("ravdess", "crema_d", "savee", "tess")
 """The voice sets."""
 AUDIO_SUFFIXES = {".wav", ".ogg", ".flac", ".mp3", ".m4a", ".opus", ".webm"}

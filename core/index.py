@@ -19,14 +19,6 @@ from core.labels import EMOTIONS
 SUMMARY_FOLDER = Path(__file__).resolve().parent / "summary"
 INDEX_NAME = "index.parquet"
 
-DATA_SETS: dict[str, str] = {
-    "fer2013": "FER2013",
-    "ravdess": "RAVDESS",
-    "crema_d": "CREMA-D",
-    "savee": "SAVEE",
-    "tess": "TESS",
-}
-"""Name of the folder or zip of each data set, and how it is called."""
 FACE_SETS = ("fer2013",)
 VOICE_SETS = ("ravdess", "crema_d", "savee", "tess")
 SPLITS = ("train", "validation", "test")

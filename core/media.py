@@ -812,5 +812,6 @@ def _check_sound(samples: NDArray[np.float32], name: str) -> None:
         )
     if loudest_dbfs(samples) < limits.SILENCE_DBFS:
         raise DuetError(
-            "silent", f"{name} is silent; check that the microphone is on and record again."
+            "silent",
+            f"{name} is silent; record again with the microphone on, or choose another recording.",
         )

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from core.datasets import DATA_SETS
 from core.errors import DuetError
 from core.labels import EMOTIONS
 from core.models import ModelInfo
@@ -361,6 +362,8 @@ class Robustness:
     """Of the file that was judged; "" where nobody noted it."""
     drawn_from: int = 0
     """Among how many the `n` examples were drawn at random; 0 where nobody noted it."""
+    corpora: tuple[str, ...] = ()
+    """The voice sets that the examples are of, where not all are."""
 
 
 def read_robustness(info: ModelInfo) -> Robustness | None:
@@ -386,6 +389,7 @@ def _robustness(found: dict[str, Any]) -> Robustness:
         },
         judged_file(found),
         _drawn_from(found),
+        tuple(DATA_SETS.get(name, str(name)) for name in found.get("corpora", [])),
     )
 
 

@@ -10,13 +10,15 @@ from core.results import UNSURE_BELOW
 def percent(p: float) -> str:
     """A probability in words that claim no more than it does.
 
-    Nothing is ever "100%", and what is below the line to unsure is rounded down, so that it never
-    reads as if it had reached the line.
+    Nothing is ever "100%" or "0%", and what is below the line to unsure never reads as if it had
+    reached it.
     """
     if p > 0.99:
         return "over 99%"
+    if p < 0.01:
+        return "under 1%"
     if p < UNSURE_BELOW:
-        return f"{math.floor(100 * p + 1e-9)}%"
+        return f"{min(round(100 * p), math.ceil(100 * UNSURE_BELOW) - 1)}%"
     return f"{p:.0%}"
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.index import DATA_SETS, FACE_SETS, VOICE_SETS
+from core.datasets import DATA_SETS
+from core.index import FACE_SETS, VOICE_SETS
 from core.labels import EMOTIONS
 from core.ui import cards, choices, dataplots, datasets, engine, entry, explorer, plots
 from core.ui.engine import Trouble

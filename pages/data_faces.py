@@ -28,7 +28,7 @@ from core.ui import (
 )
 from core.ui.choices import ANY
 from core.ui.engine import Trouble
-from core.words import percent
+from core.words import listed, percent
 
 MEANS, PICTURES, CHANGES = "Mean faces", "Pictures", "Changes"
 ALL = "all"
@@ -75,10 +75,14 @@ def means(frame: pd.DataFrame) -> None:
         "Orange: lighter than the mean of all emotions. Blue: darker. How bright the pictures are "
         "as a whole is taken off first."
     )
-    wide = np.nanmean(deviation, axis=(1, 2))
+    wide = np.nanmean(deviation, axis=(1, 2)).round()
+    most_spread, least_spread = (
+        listed([name for name, spread in zip(EMOTIONS, wide, strict=True) if spread == end])
+        for end in (np.nanmax(wide), np.nanmin(wide))
+    )
     row(
-        f"Spread: faces labelled {EMOTIONS[int(np.nanargmax(wide))]} differ most from each other, "
-        f"those labelled {EMOTIONS[int(np.nanargmin(wide))]} least",
+        f"Spread: faces labelled {most_spread} differ most from each other, those labelled "
+        f"{least_spread} least",
         {name: grey(deviation[i], 45, 85) for i, name in enumerate(EMOTIONS)},
         {name: f"± {wide[i]:.0f} grey levels" for i, name in enumerate(EMOTIONS)},
     )

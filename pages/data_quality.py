@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core import index
-from core.index import DATA_SETS
+from core.datasets import DATA_SETS
 from core.ui import cards, choices, dataplots, datasets, engine, entry, explorer, plots, wall
 from core.ui.engine import Trouble
 

@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from core.index import DATA_SETS, SPLITS, VOICE_SETS
+from core.datasets import DATA_SETS
+from core.index import SPLITS, VOICE_SETS
 from core.labels import EMOTIONS
 from core.ui import cards, charts, choices, dataplots, datasets, engine, entry, explorer, plots
 from core.ui.choices import ANY
@@ -126,9 +127,10 @@ def spectrograms(frame: pd.DataFrame, which: str) -> None:
         figure = dataplots.mean_spectrogram(apart, centres, title, True)
         plots.show(figure, "mean_mel_apart", spectrogram_rows(apart, centres))
     st.caption(
-        "From the first to the last sound of each clip, all stretched to one length. Right: "
-        "louder (orange) or softer (blue) than the mean of the other emotions, set by set; sets "
-        "weigh as they have clips. Women and men together."
+        "From the first to the last sound of each clip, all stretched to one length; levels are "
+        "relative to each clip's loudest sound, so that how loud it was spoken does not show. "
+        "Right: louder (orange) or softer (blue) than the mean of the other emotions, set by set; "
+        "sets weigh as they have clips. Women and men together."
     )
 
 

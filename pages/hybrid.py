@@ -27,6 +27,12 @@ METHODS = {
 }
 """How the fused answer came about, for each rule of `core.fusion`."""
 
+UNTRIED = (
+    "How sure both are together was measured on faces and voices that mean the same emotion. "
+    "People may also show one and voice another: then each by itself tells more."
+)
+"""Said where the two disagree."""
+
 
 def picture_way() -> ImageResult | None:
     """The way in for the picture, and what was read from it."""
@@ -79,6 +85,8 @@ def together(picture: ImageResult, recording: VoiceResult, chosen: int) -> Hybri
     cards.answer("Seems", result.fused, "hybrid_answer")
     with st.container(key="hybrid_agreement"):
         cards.statement(AGREEMENT_ICONS[result.agreement], result.sentence)
+    if result.agreement == "none":
+        st.caption(UNTRIED)
     return result
 
 

@@ -19,6 +19,7 @@ from core.results import UNSURE_BELOW
 from core.ui import boards, cards, datasets, engine, entry, exports, plots
 from core.ui.choices import ANY, one_of_few, one_of_many
 from core.ui.engine import Trouble
+from core.words import listed
 
 ALL, ONE, TWO = "All models", "One model", "Side by side"
 SECTIONS = ("Training", "Confusion", "By emotion", "Curves", "Trust", "Robustness and fairness",
@@ -417,8 +418,9 @@ def robustness(info: ModelInfo) -> None:
     else:
         engine.mark(info, found.model_sha256)
         plots.show(plots.robustness(found), "robustness", plots.robustness_rows(found))
-        examples = reports.of_how_many(found.n, found.drawn_from, f"{found.split} examples")
-        measured_by(f"On {examples}", found.command)
+        sets = f" of {listed(list(found.corpora))}" if found.corpora else ""
+        examples = reports.of_how_many(found.n, found.drawn_from, f"{found.split} examples{sets}")
+        measured_by(f"What each strength is, its point says. On {examples}", found.command)
 
 
 def adversarial(info: ModelInfo, others: Sequence[ModelInfo]) -> None:

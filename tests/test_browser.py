@@ -295,6 +295,7 @@ def test_recordings_without_speech(page: Page, app: App):
 def test_empty_pages_fit(page: Page, app: App, name: str):
     resize(page, "phone")
     open_page(page, app, PAGES[name])
+    expect(page).to_have_title("Duet" if name == "home" else f"{name.capitalize()} · Duet")
     fits_at_each_width(page, f"{name}-empty")
 
 

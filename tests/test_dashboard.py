@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -568,6 +569,15 @@ def test_robustness_and_fairness_are_read(folder: Path) -> None:
     assert list(hovered[:2]) == ["95%: 60.0% to 80.0%; clean", "level 1"]
     title = plots.fairness(fair, "sex").layout.title.text
     assert title.endswith("up to 10.0 points (95%: -2.0 to 20.0), which may be chance")
+    fewer = replace(fair.groups["sex"]["male"], accuracy_95=None)
+    fair = replace(fair, groups={"sex": {**fair.groups["sex"], "other": fewer}})
+    title = plots.fairness(fair, "sex").layout.title.text
+    assert title.endswith("which may be chance, not counting other (few people)")
+    assert robust.corpora == ()
+    (folder / "robustness.json").write_text(json.dumps({**ROBUSTNESS, "corpora": ["crema_d"]}))
+    robust = reports.read_robustness(info)
+    assert robust is not None
+    assert robust.corpora == ("CREMA-D",)
 
 
 @pytest.mark.parametrize(

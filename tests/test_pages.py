@@ -27,7 +27,7 @@ from core import models
 from core.errors import DuetError
 from core.labels import EMOTIONS
 from core.limits import MAX_FILE_BYTES
-from core.media import decode_audio, decode_image, sniff
+from core.media import Picture, decode_audio, decode_image, sniff
 from core.results import (
     Box,
     FaceResult,
@@ -42,6 +42,7 @@ from core.results import (
 )
 from core.ui import cards, charts, engine, exports, keep, looks, pictures, samples, views
 from core.ui.keep import Media
+from core.words import percent
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("home", "face", "voice", "hybrid", "live")
@@ -683,6 +684,7 @@ def test_hybrid_shows_both_answers_the_agreement_and_how_it_came_about(
     assert "Looks happy" in text
     assert "Sounds sad" in text
     assert "Face and voice disagree: the face seems happy, the voice sad." in text
+    assert "measured on faces and voices that mean the same emotion" in text
     assert "Unsure: perhaps happy · 45%" in text
     assert "More weight on the face" in text
     assert "Unsure: perhaps happy" in words(go(go(app, "home"), "hybrid"))
@@ -763,6 +765,15 @@ def test_uncertain_answers_are_called_uncertain() -> None:
 
 
 @pytest.mark.parametrize(
+    ("p", "words_"),
+    [(0.0, "under 1%"), (0.0099, "under 1%"), (0.01, "1%"), (0.176, "18%"), (0.494, "49%"),
+     (0.4999, "49%"), (0.5, "50%"), (0.99, "99%"), (0.9901, "over 99%"), (1.0, "over 99%")],
+)  # fmt: skip
+def test_no_probability_is_told_as_more_or_less_than_it_is(p: float, words_: str) -> None:
+    assert percent(p) == words_
+
+
+@pytest.mark.parametrize(
     ("evaluation", "words_"),
     [
         ([], "Not evaluated yet"),
@@ -797,7 +808,38 @@ def test_calibration_is_claimed_where_it_was_measured(tmp_path: Path) -> None:
     measured = {"splits": {"test": {"expected_calibration_error": 0.0187}}}
     (tmp_path / "evaluation.json").write_text(json.dumps(measured))
     known = replace(known)  # reads the file anew
-    assert "expected calibration error 0.019" in cards.model_facts([known], "any")[1]
+    (line,) = cards.model_facts([known], "any")[1:]
+    assert line.endswith("expected calibration error 0.019 on test data")
+    measured["splits"] |= {
+        "test/ravdess": {"expected_calibration_error": 0.072},
+        "test/tess": {"expected_calibration_error": 0.156},
+    }
+    (tmp_path / "evaluation.json").write_text(json.dumps(measured))
+    (line,) = cards.model_facts([replace(known)], "any")[1:]
+    assert line.endswith("0.019 on test data (RAVDESS 0.072, TESS 0.156)")
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [((48, 48), (640, 640)), ((40, 20), (640, 320)), ((700, 500), (700, 500)),
+     ((2560, 1280), (1280, 640)), ((3000, 1), (1280, 1))],
+)  # fmt: skip
+def test_pictures_are_shown_neither_too_small_nor_too_large(
+    size: tuple[int, int], shown: tuple[int, int]
+) -> None:
+    pixels = np.zeros((size[1], size[0], 3), np.uint8)
+    image, scale = pictures.to_show(Picture("a.png", pixels, size))
+    assert image.shape == (shown[1], shown[0], 3)
+    assert image.dtype == np.uint8
+    assert scale == shown[0] / size[0]
+
+
+def test_the_label_of_a_face_that_fills_a_tiny_picture_hides_little_of_it() -> None:
+    pixels = np.zeros((48, 48, 3), np.uint8)
+    image, scale = pictures.to_show(Picture("a.png", pixels, (48, 48)))
+    face = replace(face_result("happy"), box=Box(4, 2, 40, 44))
+    marked = pictures.mark(image, (face,), scale, 0, mirrored=False)
+    assert (marked != image).any(axis=2).mean() < 0.06
 
 
 def test_few_analyses_run_at_the_same_time() -> None:

@@ -21,8 +21,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from core.datasets import DATA_SETS
 from core.face.tensor import FaceInput
-from core.index import DATA_SETS
 from core.labels import EMOTIONS
 from core.models import probabilities, read_info
 from core.words import listed

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from core.datasets import DATA_SETS
 from core.errors import DuetError
-from core.index import DATA_SETS
 from core.labels import EMOTIONS
 from core.measures import BINS, mcnemar, reliability
 from core.models import Model, ModelInfo, installed

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from core.datasets import CORPORA
-from core.index import DATA_SETS
+from core.datasets import CORPORA, DATA_SETS
 from core.models import MODELS_FOLDER, Model, ModelInfo, find, read_info
 from core.predictions import write_predictions
 from core.words import listed

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
+from core.datasets import DATA_SETS
 from core.labels import EMOTIONS
 from core.models import ModelInfo
 from core.results import HybridResult, Prediction, QualityNote
@@ -40,7 +41,7 @@ def heading(verb: str, emotion: Prediction) -> str:
 
 def _short(p: float) -> str:
     """As `percent`, where there is little room."""
-    return percent(p).replace("over ", "&gt;")
+    return percent(p).replace("over ", "&gt;").replace("under ", "&lt;")
 
 
 def alternatives(emotion: Prediction) -> str:
@@ -234,10 +235,20 @@ def model_facts(infos: Sequence[ModelInfo], name: str) -> list[str]:
             error = _measures(info, "test").get("expected_calibration_error")
             if isinstance(error, float):
                 lines.append(
-                    "The probabilities are calibrated: expected calibration error "
-                    f"{error:.3f} on held-out data"
+                    "How sure it is was calibrated on validation data; expected calibration error "
+                    f"{error:.3f} on test data{_calibration_by_set(info)}"
                 )
     return lines
+
+
+def _calibration_by_set(info: ModelInfo) -> str:
+    """Of each set among the test data, where there are several: one may hide behind another."""
+    errors = {
+        words: _measures(info, f"test/{name}").get("expected_calibration_error")
+        for name, words in DATA_SETS.items()
+    }
+    told = [f"{words} {error:.3f}" for words, error in errors.items() if isinstance(error, float)]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def chips() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.index import DATA_SETS
+from core.datasets import DATA_SETS
 from core.labels import EMOTIONS
 from core.ui.charts import BELOW, DIVERGING, blank
 from core.ui.looks import FACE_COLOUR, LOOKS, VOICE_COLOUR

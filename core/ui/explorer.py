@@ -14,6 +14,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from core import index
+from core.datasets import DATA_SETS
 from core.errors import DuetError
 from core.labels import EMOTIONS
 from core.map import FILE_NAME as MAP_NAME
@@ -218,7 +219,7 @@ def enlarged(image: NDArray[np.uint8], times: int) -> bytes:
 
 def facts(row: pd.Series) -> str:
     """What the index says of one file, in lines of Markdown."""
-    lines = [f"File: `{row['file']}`", f"Data set: {index.DATA_SETS[row['dataset']]}"]
+    lines = [f"File: `{row['file']}`", f"Data set: {DATA_SETS[row['dataset']]}"]
     lines += [f"Label: **{row['label']}**", f"Split: {row['split']}"]
     named = {"speaker": "Speaker", "sex": "Sex", "sentence": "Sentence", "intensity": "Intensity"}
     lines += [f"{words}: {row[name]}" for name, words in named.items() if row[name]]

@@ -81,6 +81,10 @@ STYLE = """
   line-height: 1; letter-spacing: normal; text-transform: none; white-space: nowrap;
   word-wrap: normal; direction: ltr; font-feature-settings: "liga"; display: inline-block;
   flex: none; }
+[data-testid="stCaptionContainer"][data-testid] { color: inherit; opacity: .8; }
+[data-testid="stCaptionContainer"][data-testid] :is(p, li, code) { color: inherit; }
+.stPlotlyChart :is(.xtick, .ytick) text, .stPlotlyChart :is(.xtitle, .ytitle) {
+  fill: currentColor !important; fill-opacity: .8 !important; }
 .duet-answer { display: flex; align-items: center; gap: 1rem; padding: 1rem 1.1rem;
   border-radius: .75rem; border: 1px solid color-mix(in srgb, var(--c) 45%, transparent);
   background: color-mix(in srgb, var(--c) 11%, transparent); }

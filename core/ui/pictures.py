@@ -11,8 +11,9 @@ from core.results import Box, FaceResult
 from core.ui.looks import LOOKS, ink_on, rgb
 from core.words import percent
 
-SHOWN_SIDE = 1280
-"""Pixels; the longer side of a picture as the pages show it."""
+SMALLEST_SHOWN, SHOWN_SIDE = 640, 1280
+"""Pixels; bounds of the longer side of a picture as the pages show it. On a smaller one the labels
+of its faces would hide them."""
 CROP_SIDE = 420
 """Pixels; a face beside its answer."""
 
@@ -28,14 +29,22 @@ def jpeg(image: Image) -> bytes:
     return data.tobytes()
 
 
-def reduced(picture: Picture) -> tuple[Image, float]:
-    """The picture with its longer side at most `SHOWN_SIDE`, and the factor of its size."""
+def to_show(picture: Picture) -> tuple[Image, float]:
+    """The picture, its longer side within the bounds of what is shown, and the factor of its size.
+
+    Returns
+    -------
+    image : uint8 (height, width, 3) RGB.
+    scale : pixels of it per pixel of the picture.
+    """
     height, width = picture.pixels.shape[:2]
-    scale = min(1.0, SHOWN_SIDE / max(height, width))
+    longer = max(height, width)
+    scale = min(max(longer, SMALLEST_SHOWN), SHOWN_SIDE) / longer
     if scale == 1.0:
         return picture.pixels, scale
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(picture.pixels, size, interpolation=cv2.INTER_AREA)), scale
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture.pixels, size, interpolation=method), np.uint8), scale
 
 
 def mark(

@@ -947,9 +947,9 @@ def _gap_finding(found: Fairness, attribute: str) -> str:
         low, high = sorted(100 * end for end in gap.interval_95)
         size += f" (95%: {low:.1f} to {high:.1f})"
     doubt = "" if gap.certain or not gap.interval_95 else ", which may be chance"
-    few = any(m.accuracy_95 is None for m in found.groups[attribute].values())
-    among = " among groups with an interval" if few else ""
-    return f"By {name}, {measure} differs by up to {size}{among}{doubt}"
+    few = [group for group, m in found.groups[attribute].items() if m.accuracy_95 is None]
+    among = f", not counting {listed(few)} (few people)" if few else ""
+    return f"By {name}, {measure} differs by up to {size}{doubt}{among}"
 
 
 def fairness_rows(found: Fairness) -> Rows:

@@ -58,7 +58,7 @@ def _picture(media: Media) -> PictureView | Trouble:
     def job() -> PictureView:
         from core.media import decode_image
 
-        image, scale = pictures.reduced(decode_image(media.data, media.name))
+        image, scale = pictures.to_show(decode_image(media.data, media.name))
         return PictureView(pictures.jpeg(image), scale)
 
     return _kept(media, job)

@@ -186,7 +186,8 @@ def find_speech(recording: Recording) -> list[tuple[float, float]]:
         )
     if loudest_dbfs(recording.samples) < limits.SILENCE_DBFS:
         raise DuetError(
-            "silent", "The recording is silent; check that the microphone is on and not muted."
+            "silent",
+            "The recording is silent; record again with the microphone on, or choose another one.",
         )
     segments = speech_segments(recording.samples)
     if sum(end - start for start, end in segments) < limits.MIN_SPEECH_SECONDS:
