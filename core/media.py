@@ -113,8 +113,12 @@ def read(source: str | Path | bytes, name: str | None = None) -> tuple[bytes, st
     return data, name
 
 
-def sniff(data: bytes, name: str = UNNAMED) -> Kind:
+def sniff(data: bytes, name: str = UNNAMED, wanted: Kind | None = None) -> Kind:
     """Whether the content is that of a picture or of a recording (or of a video with sound).
+
+    Parameters
+    ----------
+    wanted : the one kind that is of use, so that no other is recommended.
 
     Raises
     ------
@@ -128,11 +132,12 @@ def sniff(data: bytes, name: str = UNNAMED) -> Kind:
     shown = _clipped(name)
     if not data:
         raise DuetError("empty", f"{shown} is empty (0 bytes); choose another file.")
-    raise DuetError(
-        "unsupported",
-        f"{shown} is {_description(data)}; use a picture ({PICTURE_FORMATS}) or a recording "
-        f"({RECORDING_FORMATS}).",
-    )
+    uses: dict[Kind, str] = {
+        "image": f"a picture ({PICTURE_FORMATS})",
+        "audio": f"a recording ({RECORDING_FORMATS})",
+    }
+    use = uses[wanted] if wanted else " or ".join(uses.values())
+    raise DuetError("unsupported", f"{shown} is {_description(data)}; use {use}.")
 
 
 def decode_image(data: bytes, name: str = UNNAMED) -> Picture:
@@ -148,7 +153,7 @@ def decode_image(data: bytes, name: str = UNNAMED) -> Picture:
     shown = _clipped(name)
     picture_format = _picture_format(data)
     if picture_format is None:
-        sniff(data, name)  # raises unless it is a recording
+        sniff(data, name, "image")  # raises unless it is a recording
         raise DuetError(
             "unsupported", f"{shown} is a recording; use a picture here ({PICTURE_FORMATS})."
         )
@@ -180,7 +185,7 @@ def decode_audio(data: bytes, name: str = UNNAMED) -> Recording:
     shown = _clipped(name)
     demuxer = _demuxer(data)
     if demuxer is None:
-        sniff(data, name)  # raises unless it is a picture
+        sniff(data, name, "audio")  # raises unless it is a picture
         raise DuetError(
             "unsupported", f"{shown} is a picture; use a recording here ({RECORDING_FORMATS})."
         )

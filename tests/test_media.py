@@ -537,6 +537,19 @@ def test_bytes_of_any_kind_are_read():
         assert media.read(kind(b"content")) == (b"content", media.UNNAMED)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "told", "not_told"),
+    [("image", "use a picture (JPEG", "recording"), ("audio", "use a recording (WAV", "WebP"),
+     (None, "use a picture (JPEG, PNG, WebP, BMP or GIF) or a recording (WAV", "neither")],
+)  # fmt: skip
+def test_only_what_is_of_use_is_recommended(wanted: Any, told: str, not_told: str) -> None:
+    with pytest.raises(DuetError) as caught:
+        media.sniff(b"some text", "a.jpg", wanted)
+    assert told in caught.value.message
+    assert not_told not in caught.value.message.replace("not a picture or a recording", "")
+    assert media.sniff(make.wav(make.tone(0.5)), "a.wav", wanted) == "audio"
+
+
 def test_no_name_is_no_file():
     assert code_of(media.read, "") == "not_found"
 

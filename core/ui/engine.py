@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import streamlit as st
 
@@ -173,14 +173,15 @@ def face(media: Media, model: Version) -> ImageResult | Trouble:
 
     def job() -> ImageResult:
         from core import analyze
+        from core.media import sniff
 
-        result = analyze(media.data, name=media.name, face_model=_ready("face", model[0] or None))
-        if not isinstance(result, ImageResult):
+        if sniff(media.data, media.name, "image") != "image":
             raise DuetError(
                 "unsupported",
                 f"{media.name} is a recording; give a picture here, or open it on the Voice page.",
             )
-        return result
+        chosen = _ready("face", model[0] or None)
+        return cast(ImageResult, analyze(media.data, name=media.name, face_model=chosen))
 
     return keep.remembered(face_key(media, model), lambda: attempt(job), worth_keeping)
 
@@ -190,14 +191,15 @@ def voice(media: Media, model: Version) -> VoiceResult | Trouble:
 
     def job() -> VoiceResult:
         from core import analyze
+        from core.media import sniff
 
-        result = analyze(media.data, name=media.name, voice_model=_ready("voice", model[0] or None))
-        if not isinstance(result, VoiceResult):
+        if sniff(media.data, media.name, "audio") != "audio":
             raise DuetError(
                 "unsupported",
                 f"{media.name} is a picture; give a recording here, or open it on the Face page.",
             )
-        return result
+        chosen = _ready("voice", model[0] or None)
+        return cast(VoiceResult, analyze(media.data, name=media.name, voice_model=chosen))
 
     return keep.remembered(voice_key(media, model), lambda: attempt(job), worth_keeping)
 
